@@ -1,0 +1,64 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/purserhq/purser/internal/archive"
+	"github.com/purserhq/purser/internal/ledger"
+	"github.com/purserhq/purser/internal/po"
+)
+
+// Finished is what people are told of a job that has ended: totals, the worst reasons, where to look.
+func Finished(job ledger.Job, s Summary) (subject, text string) {
+	var b strings.Builder
+	switch job.State {
+	case ledger.FailedJob:
+		subject = fmt.Sprintf("Purser: %s could not be read", job.Name)
+		fmt.Fprintf(&b, "The sheet %s could not be read: %s\n\n", job.Name, job.Error)
+	case ledger.Cancelled:
+		subject = fmt.Sprintf("Purser: %s was cancelled", job.Name)
+		fmt.Fprintf(&b, "The job of %s was cancelled. What was done until then is kept.\n\n", job.Name)
+	default:
+		subject = fmt.Sprintf("Purser: %s is done, %d of %d POs", job.Name, s.SuccessfulDownloads, s.TotalPOs)
+		fmt.Fprintf(&b, "%d of the %d POs of %s have their documents; %d have not.\n\n", s.SuccessfulDownloads, s.TotalPOs, job.Name, s.FailedDownloads)
+	}
+	for _, status := range po.Statuses {
+		if n := s.ByStatus[status]; n > 0 {
+			fmt.Fprintf(&b, "%8d  %s\n", n, status)
+		}
+	}
+	codes := slices.SortedFunc(maps.Keys(s.ByErrorCode), func(x, y po.ErrorCode) int {
+		return cmp.Or(cmp.Compare(s.ByErrorCode[y], s.ByErrorCode[x]), cmp.Compare(x, y))
+	})
+	if len(codes) > 0 {
+		b.WriteString("\nReasons, the most frequent first:\n")
+		for _, code := range codes[:min(5, len(codes))] {
+			fmt.Fprintf(&b, "%8d  %s\n", s.ByErrorCode[code], code)
+		}
+	}
+	if s.InDLQ > 0 {
+		fmt.Fprintf(&b, "\n%d POs can be tried again: purser redrive %s\n", s.InDLQ, job.ID)
+	}
+	fmt.Fprintf(&b, "\nFiles: %d, %d bytes, under download/%s/ in the bucket %s.\nReport: %s\n",
+		s.Files, s.Bytes, job.ID, job.Bucket, archive.ResultKey(job.ID, ReportName))
+	return subject, b.String()
+}
+
+// Blocked is what people are told when the portal gives nothing.
+func Blocked(job ledger.Job) (subject, text string) {
+	subject = fmt.Sprintf("Purser: %s is blocked", job.Name)
+	text = fmt.Sprintf("The job %s waits, and no PO loses a try by it.\n\nWhy: %s\n\n%d of %s POs are done. It goes on by itself when the portal answers again; a "+
+		"session that the portal refuses must be renewed: purser session put FILE\n", job.ID, job.Blocked, job.Counters.Done, totalOf(job))
+	return subject, text
+}
+
+func totalOf(job ledger.Job) string {
+	if !job.TotalKnown {
+		return "its"
+	}
+	return fmt.Sprintf("%d", job.Total)
+}
