@@ -42,7 +42,7 @@ type Page struct {
 
 // Attachment is one file that the page offers. Of URL and Click exactly one is set.
 type Attachment struct {
-	URL   string       // absolute, without fragment; what an HTTP client can fetch
+	URL   string       // absolute, without fragment; it may lead to a host from which nothing may be fetched
 	Click *ClickTarget // how to get the file when it has no such URL: blob:, script, a new tab
 	Label string       // the best name that the page gives it
 	Rule  string       // the profile's rule that found it

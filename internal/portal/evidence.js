@@ -1,0 +1,10 @@
+// Returns the page's HTML without tokens and what was entered, and the page's size.
+(() => {
+  "use strict";
+  const copy = document.documentElement.cloneNode(true);
+  for (const el of copy.querySelectorAll('meta[name*="csrf" i], meta[name*="token" i], meta[name*="nonce" i]')) el.setAttribute("content", "REMOVED");
+  for (const el of copy.querySelectorAll('input[type="hidden"], input[type="password"]')) el.setAttribute("value", "REMOVED");
+  for (const el of copy.querySelectorAll("[nonce]")) el.setAttribute("nonce", "REMOVED");
+  const { scrollWidth, scrollHeight } = document.documentElement;
+  return { HTML: "<!DOCTYPE html>\n" + copy.outerHTML, Width: scrollWidth, Height: scrollHeight };
+})()
