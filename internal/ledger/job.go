@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"strings"
 	"time"
 
 	"github.com/purserhq/purser/internal/po"
@@ -57,12 +58,55 @@ func (j Job) Ended() bool { return !j.Finished.IsZero() }
 // Stopped tells whether the job's remaining rows are not to be worked.
 func (j Job) Stopped() bool { return j.State == FailedJob || j.State == Cancelled }
 
-// Pool adds up what the downloaders spent on a job.
-type Pool struct {
-	Launches    int64         `json:"launches"`    // browsers started
-	Restarts    int64         `json:"restarts"`    // browsers started again since the one before died or was recycled
-	Invocations int64         `json:"invocations"` //
-	POs         int64         `json:"pos"`         // tries, not rows
-	MemoryPeak  int64         `json:"memory_peak"` // bytes, the largest of any environment
-	POTime      time.Duration `json:"po_time_ns"`  // the sum over the POs
+// The prefixes of the counters by status and by error code.
+const (
+	statusPrefix = "n_"
+	codePrefix   = "code_"
+)
+
+// newJobItem is the item of a job that begins.
+func newJobItem(j Job) item {
+	it := key(jobPK(j.ID), jobSK)
+	for name, value := range map[string]string{
+		"job": j.ID, "name": j.Name, "bucket": j.Bucket, "key": j.Key, "version_id": j.VersionID, "etag": j.ETag,
+		"state": string(Dispatching),
+	} {
+		it[name] = text(value)
+	}
+	it["created"] = instant(j.Created)
+	for _, name := range []string{"checkpoint", "done", "files", "bytes", "duplicates"} {
+		it[name] = number(0)
+	}
+	return it
+}
+
+// jobOf reads what newJobItem and the updates wrote.
+func jobOf(it item) Job {
+	j := Job{
+		ID: textOf(it, "job"), Name: textOf(it, "name"), Bucket: textOf(it, "bucket"), Key: textOf(it, "key"),
+		VersionID: textOf(it, "version_id"), ETag: textOf(it, "etag"),
+		State: JobState(textOf(it, "state")), Error: textOf(it, "error"),
+		Created: instantOf(it, "created"), Finished: instantOf(it, "finished"), Reported: instantOf(it, "reported"),
+		Checkpoint: int(numberOf(it, "checkpoint")), DispatchUntil: instantOf(it, "dispatch_until"),
+		Total: numberOf(it, "total"), TotalKnown: it["total"] != nil, Duplicates: numberOf(it, "duplicates"),
+		Counters: po.Counters{
+			Done: numberOf(it, "done"), Files: numberOf(it, "files"), Bytes: numberOf(it, "bytes"),
+			ByStatus: map[po.Status]int64{}, ByCode: map[po.ErrorCode]int64{},
+		},
+		Blocked: textOf(it, "blocked"), BlockedSince: instantOf(it, "blocked_since"),
+		FinalizeSent: instantOf(it, "finalize_sent"),
+	}
+	for name := range it {
+		n := numberOf(it, name)
+		if n == 0 { // a redrive may leave a nought behind
+			continue
+		}
+		if status, ok := strings.CutPrefix(name, statusPrefix); ok {
+			j.Counters.ByStatus[po.Status(status)] = n
+		}
+		if code, ok := strings.CutPrefix(name, codePrefix); ok {
+			j.Counters.ByCode[po.ErrorCode(code)] = n
+		}
+	}
+	return j
 }

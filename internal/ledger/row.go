@@ -1,7 +1,14 @@
 package ledger
 
 import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/purserhq/purser/internal/po"
 )
@@ -19,39 +26,116 @@ type Row struct {
 // Leased tells whether somebody works on the row at that time.
 func (r Row) Leased(at time.Time) bool { return r.Status == po.Pending && r.Lease.Until.After(at) }
 
-// Lease is the right to commit one row, until the invocation that took it must have ended.
-type Lease struct {
-	Job     string
-	Row     int
-	Owner   string // the invocation, for a person who reads the table
-	Token   string // this claim and no other
-	Until   time.Time
-	Attempt int // from 1
-}
+// statusDuplicate is the status of a row that repeats another one's PO, within the table only: Rows resolves it.
+const statusDuplicate po.Status = "DUPLICATE"
 
-// ClaimState is the answer to a claim.
-type ClaimState int
-
-// The answers to a claim.
 const (
-	Claimed ClaimState = iota // the lease is yours: work the row, then Commit or Release
-	Done                      // the row is final already: acknowledge the message
-	Held                      // somebody else works on it: look again after Wait
-	Stopped                   // the job was cancelled or has failed; the row is settled: acknowledge the message
-	NoJob                     // the ledger knows no such job or row: the message is foreign
+	// plainBytes is the size up to which a result is kept as text, which a person can read in the table.
+	plainBytes = 4 << 10
+	// maxResultBytes leaves room for the rest in an item, of which DynamoDB allows 400 KB. Packed, that is more than 3,000
+	// files.
+	maxResultBytes = 380_000
 )
 
-// Claim is what a worker learns when it asks for a row.
-type Claim struct {
-	State  ClaimState
-	Lease  Lease         // when Claimed
-	Result po.Result     // when Done or Stopped
-	Wait   time.Duration // when Held
-	Last   bool          // when Done or Stopped: every row is final but the job has not ended, so send finalize (again)
+// newTaskItem is the item of a row that is to be worked.
+func newTaskItem(job string, t po.Task, now time.Time) (item, int) {
+	it := rowKey(job, t.Row)
+	body := t.Encode()
+	it["status"] = text(string(po.Pending))
+	it["task"] = text(body)
+	it["queued"] = instant(now)
+	it["updated"] = instant(now)
+	return it, len(body)
 }
 
-// Outcome is the result of a leased row.
-type Outcome struct {
-	Lease  Lease
-	Result po.Result
+// newResultItem is the item of a row that is final at once, or a duplicate.
+func newResultItem(r po.Result, now time.Time) (item, int) {
+	packed, size := packResult(&r)
+	it := rowKey(r.Job, r.Row)
+	it["status"] = text(string(r.Status))
+	it["result"] = packed
+	it["updated"] = instant(now)
+	return it, size
+}
+
+// packResult is the result as an attribute. One that is too large for an item is replaced: the row then says that its files
+// could not be listed.
+func packResult(r *po.Result) (types.AttributeValue, int) {
+	body := encodeResult(*r)
+	if len(body) <= plainBytes {
+		return text(string(body)), len(body)
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err := z.Write(body)
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil { // a buffer takes everything: cannot happen
+		panic(err)
+	}
+	if packed.Len() > maxResultBytes {
+		r.Message = fmt.Sprintf("%d files are more than the ledger can list for one PO; they are in the folder", len(r.Files))
+		r.Status, r.Code, r.Files, r.Evidence = po.Failed, po.CodeResource, nil, nil
+		return packResult(r)
+	}
+	return bytesOf(packed.Bytes()), packed.Len()
+}
+
+func encodeResult(r po.Result) []byte {
+	body, err := json.Marshal(r)
+	if err != nil { // a time beyond the year 9999: cannot happen
+		panic(err)
+	}
+	return body
+}
+
+func unpackResult(v types.AttributeValue) (r po.Result, err error) {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		err = json.Unmarshal([]byte(v.Value), &r)
+	case *types.AttributeValueMemberB:
+		var (
+			z    *gzip.Reader
+			body []byte
+		)
+		if z, err = gzip.NewReader(bytes.NewReader(v.Value)); err == nil {
+			body, err = io.ReadAll(z)
+		}
+		if err == nil {
+			err = json.Unmarshal(body, &r)
+		}
+	}
+	return r, err
+}
+
+// rowOf reads a row's item. A PENDING row gets a Result that says what its message says.
+func rowOf(job string, it item) (Row, error) {
+	var (
+		r   Row
+		err error
+	)
+	if body := textOf(it, "task"); body != "" {
+		if r.Task, err = po.DecodeTask(body); err != nil {
+			return Row{}, fmt.Errorf("row %s of job %s: %w", textOf(it, "SK"), job, err)
+		}
+		r.Job, r.Row, r.PO, r.Supplier = r.Task.Job, r.Task.Row, r.Task.PO, r.Task.Supplier
+	}
+	if v := it["result"]; v != nil {
+		if r.Result, err = unpackResult(v); err != nil {
+			return Row{}, fmt.Errorf("row %s of job %s: reading its result: %w", textOf(it, "SK"), job, err)
+		}
+	}
+	r.Status = po.Status(textOf(it, "status"))
+	r.InDLQ = booleanOf(it, "in_dlq")
+	r.Lost = booleanOf(it, "lost")
+	r.Queued, r.Updated = instantOf(it, "queued"), instantOf(it, "updated")
+	r.Lease = Lease{
+		Job: job, Row: r.Row, Owner: textOf(it, "owner"), Token: textOf(it, "token"),
+		Until: instantOf(it, "until"), Attempt: int(numberOf(it, "attempt")),
+	}
+	if r.Status == po.Pending {
+		r.Attempt = r.Lease.Attempt
+	}
+	return r, nil
 }
