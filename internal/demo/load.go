@@ -2,6 +2,8 @@ package demo
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -21,6 +23,22 @@ type Load struct {
 
 // Range is a delay from Min to Max.
 type Range struct{ Min, Max time.Duration }
+
+// UnmarshalText reads "80ms", or "40ms-120ms".
+func (r *Range) UnmarshalText(text []byte) error {
+	from, to, both := strings.Cut(string(text), "-")
+	if !both {
+		to = from
+	}
+	var err error
+	if r.Min, err = time.ParseDuration(from); err == nil {
+		r.Max, err = time.ParseDuration(to)
+	}
+	if err != nil || r.Max < r.Min {
+		return fmt.Errorf("%q is no delay: write one like 80ms, or a range like 40ms-120ms", text)
+	}
+	return nil
+}
 
 // loads are what the weights stand for. The heavy one is measured at a real portal: 170 KB of HTML, a bundle of 1.5 MB that costs
 // 20–50 ms of CPU, comments 200–600 ms after the page, 80 ± 40 ms a request.

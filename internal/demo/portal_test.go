@@ -522,6 +522,24 @@ func TestDelaysStayInTheirRangeAndRepeat(t *testing.T) {
 	}
 }
 
+func TestADelayIsReadFromText(t *testing.T) {
+	for text, want := range map[string]Range{
+		"80ms":       {80 * time.Millisecond, 80 * time.Millisecond},
+		"40ms-120ms": {40 * time.Millisecond, 120 * time.Millisecond},
+	} {
+		var got Range
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%q is %v (%v)", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "80", "2s-1s", "1s-"} {
+		var got Range
+		if err := got.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
+}
+
 func TestLoadOverridesTheWeightFieldByField(t *testing.T) {
 	got := Load{PageBytes: 1000, Images: -1}.over(loads[Heavy])
 	want := loads[Heavy]

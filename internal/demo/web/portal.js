@@ -16,11 +16,11 @@ async function mountComments(mount) {
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     ({ comments } = await answer.json());
   } catch (failure) {
-    mount.append(element('div', { class: 'commentsFailed', role: 'alert' }, 'Comments could not be loaded.'));
+    mount.append(element('div', { class: 'comments-error', role: 'alert' }, 'Comments could not be loaded.'));
     return;
   }
   if (comments.length === 0) {
-    mount.append(element('p', { class: 'none commentsEmpty' }, 'No comments yet.'));
+    mount.append(element('p', { class: 'none' }, 'No comments yet.'));
     return;
   }
   mount.append(element('div', { class: 'commentsList' }, ...comments.map((comment) => {
