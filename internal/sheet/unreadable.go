@@ -10,3 +10,8 @@ type Unreadable struct {
 func (u *Unreadable) Error() string { return u.Name + " " + u.Text }
 
 func (u *Unreadable) Unwrap() error { return u.Err }
+
+// refusal is the text of an Unreadable whose name is added later.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
