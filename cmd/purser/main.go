@@ -22,7 +22,9 @@ const (
 )
 
 // cli is every command. Each lives in a file of its own name.
-type cli struct{}
+type cli struct {
+	Demo demoCmd `cmd:"" help:"Run the demo portal: a stand-in for a procurement portal, for trying Purser out."`
+}
 
 // app is what every command gets: where to write, and the context that Ctrl-C ends.
 type app struct {
