@@ -23,7 +23,9 @@ const (
 
 // cli is every command. Each lives in a file of its own name.
 type cli struct {
-	Demo demoCmd `cmd:"" help:"Run the demo portal: a stand-in for a procurement portal, for trying Purser out."`
+	Check checkCmd `cmd:"" help:"Tell what would become of each line of a sheet, without touching a portal."`
+	Run   runCmd   `cmd:"" help:"Fetch the documents of a sheet's POs on this machine, from start to end."`
+	Demo  demoCmd  `cmd:"" help:"Run the demo portal: a stand-in for a procurement portal, for trying Purser out."`
 }
 
 // app is what every command gets: where to write, and the context that Ctrl-C ends.
