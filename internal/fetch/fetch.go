@@ -4,15 +4,15 @@
 package fetch
 
 import (
-	"context"
-	"errors"
+	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
-
-	"github.com/purserhq/purser/internal/po"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 )
 
 // Options say whom a Client may ask, and how hard.
@@ -32,20 +32,58 @@ type Options struct {
 // Client fetches attachments. It is safe for concurrent use.
 type Client struct {
 	options Options
+	limits  *limits
+	session atomic.Pointer[session]
+	clicks  clicks
+
+	clickWaits []time.Duration // how long each click may take to start a download
 }
 
 // New makes a Client without a session.
 func New(o Options) *Client {
-	return &Client{options: o}
+	if o.Stall <= 0 {
+		o.Stall = time.Minute
+	}
+	if o.PerHost <= 0 {
+		o.PerHost = 4
+	}
+	if o.Log == nil {
+		silent := logrus.New()
+		silent.SetOutput(io.Discard)
+		o.Log = silent
+	}
+	perSecond, burst := rate.Inf, 0
+	if o.PerSecond > 0 {
+		perSecond, burst = rate.Limit(o.PerSecond), max(1, int(o.PerSecond))
+	}
+	c := &Client{options: o, clickWaits: defaultClickWaits, limits: &limits{
+		base:    newTransport(o.PerHost),
+		rate:    rate.NewLimiter(perSecond, burst),
+		perHost: o.PerHost,
+		stall:   o.Stall,
+		hosts:   map[string]*semaphore.Weighted{},
+	}}
+	if o.HTTP != nil && o.HTTP.Transport != nil {
+		c.limits.base = o.HTTP.Transport
+	}
+	c.SetSession(nil, "")
+	return c
 }
 
 // SetSession replaces the session. A cookie is sent only to hosts that are allowed and that match its Domain, Path and Secure.
 // A Domain with a leading dot covers the host's subdomains, one without is that host alone, as browsers and their exports
 // write it; a cookie without a Domain is sent nowhere.
-func (c *Client) SetSession(cookies []*http.Cookie, userAgent string) {}
+func (c *Client) SetSession(cookies []*http.Cookie, userAgent string) {
+	c.session.Store(newSession(cookies, userAgent))
+}
 
 // Close ends idle connections and removes the directory that clicked downloads go through.
-func (c *Client) Close() error { return nil }
+func (c *Client) Close() error {
+	if idle, ok := c.limits.base.(interface{ CloseIdleConnections() }); ok {
+		idle.CloseIdleConnections()
+	}
+	return c.clicks.close()
+}
 
 // Request is one attachment to fetch.
 type Request struct {
@@ -66,21 +104,3 @@ type File struct {
 	Note         string // what a person should know: "empty on the server", say
 	Bytes        int64
 }
-
-// Get fetches and verifies one attachment. Its errors are *po.Error.
-func (c *Client) Get(ctx context.Context, r Request) (File, error) {
-	return File{}, po.Errorf(po.CodeFileInvalid, "cannot fetch %s", r.URL)
-}
-
-// Click fetches and verifies an attachment by a click: script is a JavaScript expression that clicks the link in the tab's
-// page. Its errors are *po.Error.
-func (c *Client) Click(tab context.Context, script string, labels []string, dir string) (File, error) {
-	return File{}, po.Errorf(po.CodeFileInvalid, "cannot click")
-}
-
-// errSession marks errors that may mean that the session is gone.
-var errSession = errors.New("the session may be gone")
-
-// SessionSuspect tells whether the error may mean that the session is gone, so that it should be probed before anything is
-// said about the file.
-func SessionSuspect(err error) bool { return errors.Is(err, errSession) }
