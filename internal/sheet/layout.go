@@ -2,6 +2,7 @@ package sheet
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -65,6 +66,12 @@ func (l *layout) column(i int) string {
 
 // findLayout tells what the columns are, from the records of the sheet's beginning.
 func findLayout(sample []sampled, o Options, rule numberRule, delim byte) (*layout, error) {
+	if !slices.ContainsFunc(sample, func(rec sampled) bool { return !rec.blank }) {
+		if len(sample) == sampleRecords {
+			return nil, refusal(fmt.Sprintf("begins with %d blank lines; take them out", sampleRecords))
+		}
+		return nil, refusal("holds only blank lines; upload the sheet again")
+	}
 	l := &layout{po: -1, status: -1}
 	header, err := l.findPO(sample, o.POColumn, rule)
 	if err != nil {
@@ -294,7 +301,7 @@ func describeHeader(sample []sampled) string {
 		}
 		return fmt.Sprintf("line %d holds %s", rec.line, strings.Join(names, ", "))
 	}
-	return "it is blank"
+	return ""
 }
 
 // mergeLevelMark puts the header <|> together again where | is the delimiter. The rows have one cell there.

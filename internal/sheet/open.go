@@ -37,7 +37,7 @@ func (s *source) Read(p []byte) (int, error) {
 func (s *source) blame(name string, err error) error {
 	var unreadable *Unreadable
 	switch {
-	case err == io.EOF, errors.As(err, &unreadable):
+	case errors.As(err, &unreadable):
 		return err
 	case s.err != nil:
 		return fmt.Errorf("reading %s: %w", name, s.err)
@@ -138,9 +138,6 @@ func (r *Reader) openText(d *decoder, o Options) error {
 		}
 		beginning = append(beginning, text...)
 	}
-	if whole && isBlank(beginning) {
-		return refusal("holds only blank lines; upload the sheet again")
-	}
 	delim, l, sample, err := sniff(beginning, whole, o, r.rule)
 	if err != nil {
 		return err
@@ -185,7 +182,7 @@ func sniff(beginning []byte, whole bool, o Options, rule numberRule) (delim byte
 			best, delim, l, sample, err = score, candidate, layout, records, layoutErr
 		}
 	}
-	if len(sample) == 0 {
+	if len(sample) == 0 && !whole {
 		return 0, nil, nil, refusal(fmt.Sprintf("begins with a line of more than %d KiB, so it is no sheet", sampleBytes>>10))
 	}
 	return delim, l, sample, err

@@ -1,6 +1,9 @@
 package sheet
 
-import "bytes"
+import (
+	"bytes"
+	"unicode"
+)
 
 // headBytes is how much of a file is looked at to tell what it is.
 const headBytes = 4096
@@ -100,13 +103,14 @@ func looksLikeJSON(text []byte) bool {
 	return false
 }
 
-// looksBinary tells whether more than a tenth of the text is control characters, which no program writes into a sheet.
+// looksBinary tells whether more than a twentieth of the text is control characters, which no program writes into a sheet.
 func looksBinary(text []byte) bool {
-	control := 0
-	for _, c := range text {
-		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7F {
+	control, all := 0, 0
+	for _, r := range string(text) {
+		all++
+		if unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r' {
 			control++
 		}
 	}
-	return control > 16 && control*10 > len(text)
+	return control > 16 && control*20 > all
 }

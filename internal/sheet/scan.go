@@ -380,3 +380,20 @@ func countLines(b []byte) int {
 	}
 	return n
 }
+
+// lines splits a text into its physical lines.
+func lines(text []byte) [][]byte {
+	var all [][]byte
+	for len(text) > 0 {
+		end, next := len(text), len(text)
+		if i := bytes.IndexAny(text, "\r\n"); i >= 0 {
+			end, next = i, i+1
+			if bytes.HasPrefix(text[i:], []byte("\r\n")) {
+				next++
+			}
+		}
+		all = append(all, text[:end])
+		text = text[next:]
+	}
+	return all
+}

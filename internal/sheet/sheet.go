@@ -7,7 +7,9 @@ package sheet
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"regexp"
+	"slices"
 
 	"github.com/purserhq/purser/internal/po"
 )
@@ -130,15 +132,15 @@ func (r *Reader) Next() (Row, error) {
 // nextRecord reads the next record, the header too.
 func (r *Reader) nextRecord() error {
 	rec, err := r.records.next()
+	if err == io.EOF {
+		return err
+	}
 	if err != nil {
 		return r.src.blame(r.name, err)
 	}
 	if text, ok := r.records.(*textRecords); ok && rec.lines > 1 && rec.line > r.layout.headerLine {
-		if from, to := r.swallowed(text, rec); from > 0 {
-			rec = text.again(rec, trouble{
-				column: r.layout.po,
-				reason: fmt.Sprintf("a quote that is opened on this line and not closed takes in whole rows (lines %d to %d)", from, to),
-			})
+		if why := r.swallowed(text, rec); why != nil {
+			rec = text.again(rec, *why)
 		}
 	}
 	r.record = rec
@@ -147,32 +149,35 @@ func (r *Reader) nextRecord() error {
 
 // swallowed looks for rows inside the quoted cells of a record that spans several lines: lines with as many columns as the
 // header and a PO number in the right one. Those come from a quote that was never closed and met another one by chance.
-func (r *Reader) swallowed(text *textRecords, rec record) (from, to int) {
+func (r *Reader) swallowed(text *textRecords, rec record) *trouble {
 	if r.width < 2 {
-		return 0, 0
+		return nil
 	}
-	line := rec.line
-	for raw := text.buf[text.start:text.pos]; len(raw) > 0; line++ {
-		end, next := len(raw), len(raw)
-		if i := bytes.IndexAny(raw, "\r\n"); i >= 0 {
-			end, next = i, i+1
-			if bytes.HasPrefix(raw[i:], []byte("\r\n")) {
-				next++
-			}
-		}
-		cells := bytes.Split(raw[:end], []byte{text.delim})
-		raw = raw[next:]
-		if line == rec.line || len(cells) < r.width || r.layout.po >= len(cells) {
+	from, to := 0, 0
+	for i, line := range lines(text.buf[text.start:text.pos]) {
+		cells := bytes.Split(line, []byte{text.delim})
+		if i == 0 || len(cells) < r.width || r.layout.po >= len(cells) {
 			continue
 		}
-		if _, kind, _ := r.rule.read(bytes.Trim(cells[r.layout.po], `"`)); kind == flawNone {
+		if _, kind, _ := r.rule.read(cells[r.layout.po]); kind == flawNone {
 			if from == 0 {
-				from = line
+				from = rec.line + i
 			}
-			to = line
+			to = rec.line + i
 		}
 	}
-	return from, to
+	if from == 0 {
+		return nil
+	}
+	rows := fmt.Sprintf("line %d", from)
+	if to > from {
+		rows = fmt.Sprintf("lines %d to %d", from, to)
+	}
+	opened := slices.IndexFunc(rec.cells, func(cell []byte) bool { return bytes.ContainsAny(cell, "\r\n") })
+	return &trouble{
+		column: max(opened, 0),
+		reason: fmt.Sprintf("the quote that opens the cell is not closed: it takes in %s", rows),
+	}
 }
 
 // cell is the present record's cell in the column, nil when the row is too short.

@@ -193,12 +193,10 @@ func openSheet(file *excelize.File, name string) (*workbook, error) {
 // next reads the next row. Rows that the worksheet leaves out are blank.
 func (w *workbook) next() (record, error) {
 	var shown, raw []string
+	more := false
 	err := guard(func() (err error) {
-		if !w.shown.Next() || !w.raw.Next() {
-			if err = errors.Join(w.shown.Error(), w.raw.Error()); err == nil {
-				err = io.EOF
-			}
-			return err
+		if more = w.shown.Next() && w.raw.Next(); !more {
+			return errors.Join(w.shown.Error(), w.raw.Error())
 		}
 		if shown, err = w.shown.Columns(); err != nil {
 			return err
@@ -208,6 +206,9 @@ func (w *workbook) next() (record, error) {
 	})
 	if err != nil {
 		return record{}, err
+	}
+	if !more {
+		return record{}, io.EOF
 	}
 	w.line++
 	rec := record{line: w.line, lines: 1}
@@ -243,7 +244,10 @@ func (w *workbook) close() error {
 func guard(call func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the workbook cannot be read: %v", p)
+			err = fmt.Errorf("panic: %v", p)
+		}
+		if err != nil {
+			err = fmt.Errorf("its workbook cannot be read: %w", err)
 		}
 	}()
 	return call()
