@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/browser"
@@ -131,6 +133,7 @@ type click struct {
 	opened   []target.ID          // tabs that it opened
 	begun    []*browser.EventDownloadWillBegin
 	progress map[string]*browser.EventDownloadProgress // by GUID
+	arrived  bool                                      // another page was loaded: perhaps one to sign in
 }
 
 // note changes the state under its lock, and wakes who waits.
@@ -157,6 +160,8 @@ func (k *click) listen() error {
 		switch e := ev.(type) {
 		case *page.EventFrameAttached:
 			k.note(func() { k.frames[e.FrameID] = true })
+		case *page.EventDomContentEventFired:
+			k.note(func() { k.arrived = true })
 		case *page.EventJavascriptDialogOpening: // "Download this file?" would hold up the page
 			go func() {
 				_, err := chromedp.Call(k.tab, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: true})
@@ -176,6 +181,8 @@ func (k *click) listen() error {
 					k.opened = append(k.opened, e.TargetInfo.TargetID)
 				}
 			})
+		case *target.EventTargetInfoChanged:
+			k.note(func() { k.arrived = k.arrived || k.frames[cdp.FrameID(e.TargetInfo.TargetID)] })
 		case *browser.EventDownloadWillBegin:
 			k.note(func() { k.begun = append(k.begun, e) })
 		case *browser.EventDownloadProgress:
@@ -241,8 +248,8 @@ func (k *click) begin() (*browser.EventDownloadWillBegin, error) {
 			return found, err
 		}
 	}
-	if k.signInShown() {
-		return nil, po.Errorf(po.CodeFileInvalid, "the portal asked to sign in instead of sending an attachment; %w", errSession)
+	if err := k.signedOut(); err != nil {
+		return nil, err
 	}
 	return nil, po.Errorf(po.CodeFileInvalid, "no download began after %d clicks", len(k.client.clickWaits))
 }
@@ -261,8 +268,8 @@ func (k *click) clickOnce(ctx context.Context) (*browser.EventDownloadWillBegin,
 		if found := k.ownDownload(); found != nil { // an earlier click's, late
 			return found, nil
 		}
-		if k.signInShown() {
-			return nil, po.Errorf(po.CodeFileInvalid, "the portal asked to sign in instead of sending an attachment; %w", errSession)
+		if err := k.signedOut(); err != nil {
+			return nil, err
 		}
 		return nil, po.Errorf(po.CodeLayout, "the link of an attachment cannot be clicked any more: the page changed")
 	case err != nil && ctx.Err() == nil && !errors.As(err, &protocol):
@@ -271,6 +278,11 @@ func (k *click) clickOnce(ctx context.Context) (*browser.EventDownloadWillBegin,
 	for {
 		if found := k.ownDownload(); found != nil {
 			return found, nil
+		}
+		if k.pageArrived() {
+			if err := k.signedOut(); err != nil {
+				return nil, err
+			}
 		}
 		select {
 		case <-k.wake:
@@ -312,25 +324,35 @@ func (k *click) owns(frame cdp.FrameID) bool {
 	return known() || k.findFrames() == nil && known()
 }
 
-// signInShown tells whether the tab, or one that it opened, shows a sign-in page.
-func (k *click) signInShown() bool {
+// pageArrived tells whether another page was loaded since it was last asked.
+func (k *click) pageArrived() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	arrived := k.arrived
+	k.arrived = false
+	return arrived
+}
+
+// signedOut is an error when the tab, or one that it opened, shows a sign-in page.
+func (k *click) signedOut() error {
+	signedOut := po.Errorf(po.CodeFileInvalid, "the portal asked to sign in instead of sending an attachment; %w", errSession)
 	ctx, cancel := context.WithTimeout(k.tab, cleanUpTime)
 	defer cancel()
 	if form, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!!document.querySelector('input[type=password]')`)); err == nil && form {
-		return true
+		return signedOut
 	}
 	targets, err := chromedp.Targets(ctx)
 	if err != nil {
-		return false
+		return nil // what made us ask is then the better error
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, info := range targets {
 		if u, err := url.Parse(info.URL); err == nil && k.frames[cdp.FrameID(info.TargetID)] && signInAddress(u) {
-			return true
+			return signedOut
 		}
 	}
-	return false
+	return nil
 }
 
 // complete waits until the download is whole, and gives its size.
@@ -374,23 +396,31 @@ func (k *click) cleanUp(tab context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(tab), cleanUpTime)
 	defer cancel()
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	for _, late := range k.begun { // of a click that was repeated too early
 		if k.frames[late.FrameID] {
 			k.mine = append(k.mine, late.GUID)
 		}
 	}
+	var running []string
 	for _, guid := range k.mine {
 		if p := k.progress[guid]; p == nil || p.State == browser.DownloadProgressStateInProgress {
-			k.logFailure(callBrowser(ctx, browser.CancelDownload, browser.CancelDownloadParams{
-				GUID: guid, BrowserContextID: chromedp.FromContext(tab).BrowserContextID,
-			}))
+			running = append(running, guid)
 		}
+	}
+	opened := k.opened
+	k.mu.Unlock() // the browser's answers come through handlers that need it
+
+	for _, guid := range running {
+		k.logFailure(callBrowser(ctx, browser.CancelDownload, browser.CancelDownloadParams{
+			GUID: guid, BrowserContextID: chromedp.FromContext(tab).BrowserContextID,
+		}))
+	}
+	for _, guid := range k.mine {
 		if err := os.Remove(filepath.Join(k.dir, guid)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			k.logFailure(err)
 		}
 	}
-	for _, id := range k.opened {
+	for _, id := range opened {
 		k.logFailure(callBrowser(ctx, target.CloseTarget, target.CloseTargetParams{TargetID: id}))
 	}
 }
@@ -463,16 +493,10 @@ func clickedName(suggested string, labels []string) string {
 	return suggested
 }
 
-// sameButFor tells whether the name is the label with "_" in some places.
+// sameButFor tells whether the name is a label beyond ASCII with "_" in some places. Chromium may put one for several characters.
 func sameButFor(name, label string) bool {
-	n, l := []rune(name), []rune(label)
-	if len(n) != len(l) {
-		return false
-	}
-	for i := range n {
-		if n[i] != l[i] && n[i] != '_' {
-			return false
-		}
-	}
-	return true
+	foreign := strings.ContainsFunc(label, func(r rune) bool { return r > unicode.MaxASCII })
+	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "_", ".+") + "$"
+	matched, err := regexp.MatchString(pattern, label)
+	return foreign && err == nil && matched
 }
