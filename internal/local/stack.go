@@ -2,10 +2,14 @@ package local
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -31,6 +35,14 @@ const (
 	DefaultMaxReceives       = 5
 	DefaultRetryDelay        = time.Minute // Lambda's
 	DefaultSweepEvery        = time.Minute
+
+	// visibilityMargin is how much longer than a downloader's time-out its messages stay hidden, by default. AWS asks for
+	// six times the time-out, for the sake of throttled batches; here the pump receives nothing while its environments are
+	// busy, and the messages of a killed environment should come back soon.
+	visibilityMargin = 30 * time.Second
+
+	// dispatcherEnvironments lets a second sheet start while a long one is read.
+	dispatcherEnvironments = 2
 )
 
 // The functions' names.
@@ -96,34 +108,149 @@ type Stack struct {
 	options  Options
 	log      logrus.FieldLogger
 	endpoint string
+	journal  *journal
 	services *Services
 	server   *http.Server
 	served   sync.WaitGroup
+
+	hasSession bool // the secret has a value
+
+	// Without functions, these are empty.
+	dispatcher, downloader *pool
+	uploads                *asyncPump
+	pumps                  sync.WaitGroup
+	stopPumps              context.CancelFunc
+
+	closing  sync.Once
+	closeErr error
 }
 
 // Start opens the data directory, serves it, makes what resources are missing and starts the pumps. The context bounds the start,
 // not the stack's life: Close ends that.
 func Start(ctx context.Context, o Options) (*Stack, error) {
-	o = o.withDefaults()
-	services, err := OpenServices(ServicesOptions{
-		Data: o.Data, AccessKey: o.AccessKey, SecretKey: o.SecretKey, Region: o.Region, Log: o.Log,
-	})
+	o, err := o.complete()
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{options: o, log: o.Log, services: services}
-	if err := s.serve(ctx); err != nil {
-		return nil, errors.Join(err, services.Close())
+	s := &Stack{options: o, log: o.Log}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
 
-func (o Options) withDefaults() Options {
+// open takes one step after the other. Close ends those that were taken.
+func (s *Stack) open(ctx context.Context) (err error) {
+	if s.journal, err = openJournal(filepath.Join(s.stateDir(), "pumps.db")); err != nil {
+		if errors.Is(err, errLocked) {
+			return fmt.Errorf("a stack already runs on %s%s; end it first, or use another data directory", s.options.Data, s.whoRuns())
+		}
+		return err
+	}
+	if err := killMarked(ctx, s.mark()); err != nil {
+		return fmt.Errorf("ending what an earlier stack has left behind: %w", err)
+	}
+	s.services, err = OpenServices(ServicesOptions{
+		Data: s.options.Data, AccessKey: s.options.AccessKey, SecretKey: s.options.SecretKey, Region: s.options.Region,
+		Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	if !s.options.ServicesOnly {
+		s.prepareFunctions()
+	}
+	if err := s.serve(ctx); err != nil {
+		return err
+	}
+	if err := s.sayWhoRuns(); err != nil {
+		return err
+	}
+	if err := s.makeResources(ctx); err != nil {
+		return err
+	}
+	if s.options.ServicesOnly {
+		return nil
+	}
+	return s.startFunctions(ctx)
+}
+
+// complete checks the options, and fills in the defaults.
+func (o Options) complete() (Options, error) {
+	if o.Data == "" {
+		return o, errors.New("the local stack needs a data directory")
+	}
+	data, err := filepath.Abs(o.Data)
+	if err != nil {
+		return o, err
+	}
+	if err := os.MkdirAll(filepath.Join(data, stateDirName), 0o755); err != nil {
+		return o, err
+	}
+	// Two paths of one directory must not look like two directories.
+	if o.Data, err = filepath.EvalSymlinks(data); err != nil {
+		return o, err
+	}
 	o.Listen = orDefault(o.Listen, DefaultListen)
 	o.AccessKey = orDefault(o.AccessKey, DefaultAccessKey)
 	o.SecretKey = orDefault(o.SecretKey, DefaultSecretKey)
 	o.Region = orDefault(o.Region, DefaultRegion)
-	return o
+	o.Environments = orDefault(o.Environments, DefaultEnvironments)
+	o.DispatcherMemory = orDefault(o.DispatcherMemory, DefaultDispatcherMemory)
+	o.DownloaderMemory = orDefault(o.DownloaderMemory, DefaultDownloaderMemory)
+	o.DispatcherTimeout = wholeSeconds(orDefault(o.DispatcherTimeout, DefaultDispatcherTimeout))
+	o.DownloaderTimeout = wholeSeconds(orDefault(o.DownloaderTimeout, DefaultDownloaderTimeout))
+	o.BatchSize = orDefault(o.BatchSize, DefaultBatchSize)
+	o.Window = wholeSeconds(o.Window)
+	o.MaxConcurrency = min(orDefault(o.MaxConcurrency, o.Environments), o.Environments)
+	o.Visibility = wholeSeconds(orDefault(o.Visibility, o.DownloaderTimeout+visibilityMargin))
+	o.MaxReceives = orDefault(o.MaxReceives, DefaultMaxReceives)
+	o.RetryDelay = orDefault(o.RetryDelay, DefaultRetryDelay)
+	o.SweepEvery = orDefault(o.SweepEvery, DefaultSweepEvery)
+	if o.Log == nil {
+		silent := logrus.New()
+		silent.SetOutput(io.Discard)
+		o.Log = silent
+	}
+	if !o.ServicesOnly {
+		for _, binary := range []struct {
+			path *string
+			what string
+		}{
+			{&o.Dispatcher, "the dispatcher's binary"},
+			{&o.Downloader, "the downloader's binary"},
+			{&o.RIE, "the runtime interface emulator (aws-lambda-rie)"},
+		} {
+			if *binary.path, err = executable(*binary.path); err != nil {
+				return o, fmt.Errorf("%s cannot be run: %w", binary.what, err)
+			}
+		}
+	}
+	return o, nil
+}
+
+// wholeSeconds rounds up: that is how Lambda and SQS count.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
+}
+
+// executable makes the path of a program absolute.
+func executable(path string) (string, error) {
+	if path == "" {
+		return "", errors.New("no path is given")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if info.IsDir() || info.Mode()&0o111 == 0 {
+		return "", fmt.Errorf("%s is no program", path)
+	}
+	return path, nil
 }
 
 func orDefault[T comparable](value, otherwise T) T {
@@ -202,20 +329,87 @@ type EnvironmentStatus struct {
 }
 
 // Environments tells of every execution environment, by function and number.
-func (s *Stack) Environments() []EnvironmentStatus { return nil }
-
-// Sweep sends the dispatcher its scheduled event now, and waits for the answer.
-func (s *Stack) Sweep(_ context.Context) error {
+func (s *Stack) Environments() []EnvironmentStatus {
 	if s.options.ServicesOnly {
-		return errors.New("this stack runs the services only; it has no dispatcher to sweep")
+		return nil
 	}
-	return nil
+	return append(s.dispatcher.statuses(), s.downloader.statuses()...)
 }
 
 // Close ends everything: no message is received any more, busy functions get SIGTERM and until the context's deadline (10 s
-// without one) to hand back their work, then every process is killed, and the services close. Nothing is left running.
+// without one) to hand back their work, then every process is killed, and the services close. Nothing is left running. What was
+// not done by then is done after the next start.
 func (s *Stack) Close(ctx context.Context) error {
-	err := s.server.Shutdown(ctx)
-	s.served.Wait()
-	return errors.Join(err, s.services.Close())
+	s.closing.Do(func() { s.closeErr = s.close(ctx) })
+	return s.closeErr
+}
+
+func (s *Stack) close(ctx context.Context) error {
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, closeTimeout)
+		defer cancel()
+	}
+	var errs []error
+	if s.stopPumps != nil {
+		s.stopPumps()
+	}
+	if s.dispatcher != nil {
+		var both sync.WaitGroup
+		both.Go(func() { errs = append(errs, s.dispatcher.close(ctx)) })
+		err := s.downloader.close(ctx)
+		both.Wait()
+		errs = append(errs, err)
+	}
+	s.pumps.Wait() // they delete what succeeded while the services still serve
+	if s.server != nil {
+		if err := s.server.Shutdown(ctx); err != nil { // a client holds on
+			_ = s.server.Close()
+		}
+		s.served.Wait()
+	}
+	if s.services != nil {
+		errs = append(errs, s.services.Close())
+	}
+	if s.journal != nil {
+		errs = append(errs, s.journal.close())
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	closeTimeout = 10 * time.Second // for busy functions, without a deadline of the caller's
+
+	// stateDirName is the folder in the data directory for all that is no bucket.
+	stateDirName = ".purser"
+)
+
+func (s *Stack) stateDir() string { return filepath.Join(s.options.Data, stateDirName) }
+
+// LogDir is where the functions' logs are, one file for each environment.
+func (s *Stack) LogDir() string { return filepath.Join(s.options.Data, "logs") }
+
+// mark is what the marks of this stack's processes begin with; see markVariable.
+func (s *Stack) mark() string { return s.options.Data + "#" }
+
+// owner is the content of the file that tells a second stack about the first one.
+type owner struct {
+	PID      int    `json:"pid"`
+	Endpoint string `json:"endpoint"`
+}
+
+func (s *Stack) ownerFile() string { return filepath.Join(s.stateDir(), "stack.json") }
+
+func (s *Stack) sayWhoRuns() error {
+	return os.WriteFile(s.ownerFile(), mustMarshal(owner{PID: os.Getpid(), Endpoint: s.endpoint}), 0o644)
+}
+
+// whoRuns describes the other stack, for an error message.
+func (s *Stack) whoRuns() string {
+	var o owner
+	data, err := os.ReadFile(s.ownerFile())
+	if err != nil || json.Unmarshal(data, &o) != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (process %d, %s)", o.PID, o.Endpoint)
 }
