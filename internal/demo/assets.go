@@ -53,7 +53,7 @@ func bundle(size, work int) string {
 		fmt.Fprintf(&b, "modules.m%[1]d = function (state, action) { switch (action.type) { case 'load%[1]d': return { ...state, loading: true, key: '%[2]s' };"+
 			" case 'done%[1]d': return { ...state, loading: false, data: action.data }; default: return state; } };\n", i, noise(strconv.Itoa(i), 40))
 	}
-	fmt.Fprintf(&b, "let state = 1; for (let i = 0; i < %d; i++) { state = Math.imul(state ^ i, 16777619) >>> 0; } modules.state = state;\n", work)
+	fmt.Fprintf(&b, "modules.state = (() => { let state = 1; for (let i = 0; i < %d; i++) { state = Math.imul(state ^ i, 16777619); } return state; })();\n", work)
 	return b.String()
 }
 
@@ -66,7 +66,7 @@ func rules(size int) string {
 	return b.String()
 }
 
-// filler is a table of some size in bytes, as a long history makes a real page.
+// filler is a table of some size in bytes, as a long history makes a real page: few elements with many attributes.
 func filler(size int) string {
 	if size <= 0 {
 		return ""
@@ -75,8 +75,9 @@ func filler(size int) string {
 	var b strings.Builder
 	b.WriteString(`<table class="grid">`)
 	for i := 0; b.Len() < size; i++ {
-		fmt.Fprintf(&b, `<tr class="history-row" data-index="%d"><td>2026-%02d-%02d</td><td>Field %d changed</td><td>%s</td><td>%s</td></tr>`+"\n",
-			i, i%12+1, i%28+1, draw.IntN(200), noise(strconv.Itoa(i), 24), noise(strconv.Itoa(-i), 24))
+		fmt.Fprintf(&b, `<tr class="history-row s-historyRow js-historyRow" data-index="%d" data-key="%s"><td class="s-date">2026-%02d-%02d</td>`+
+			`<td class="s-field" data-field="custom_field_%d">Field %d changed</td><td class="s-value" data-old="%s" data-new="%s">%s</td></tr>`+"\n",
+			i, noise(strconv.Itoa(i), 64), i%12+1, i%28+1, i, draw.IntN(200), noise(strconv.Itoa(i)+" old", 96), noise(strconv.Itoa(i)+" new", 96), noise(strconv.Itoa(i)+" text", 64))
 	}
 	b.WriteString(`</table>`)
 	return b.String()

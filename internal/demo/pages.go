@@ -58,8 +58,8 @@ type orderView struct {
 }
 
 type orderLine struct {
-	Article, Price string
-	Quantity       int
+	Article, Price   string
+	Number, Quantity int
 }
 
 func (v *orderView) in(p place) []*attachment {
@@ -226,8 +226,8 @@ func newView(digits string, attachments []*attachment) *orderView {
 	draw := random(digits)
 	articles := []string{"Printer paper A4", "Cable 3x1.5", "Cement CEM II", "Cleaning, monthly", "Pump seal", "Software licence", "Transport"}
 	total := 0
-	for range 2 + draw.IntN(3) {
-		line := orderLine{Article: articles[draw.IntN(len(articles))], Quantity: 1 + draw.IntN(40)}
+	for i := range 2 + draw.IntN(3) {
+		line := orderLine{Number: i + 1, Article: articles[draw.IntN(len(articles))], Quantity: 1 + draw.IntN(40)}
 		cents := 500 + draw.IntN(90000)
 		line.Price = money(cents)
 		total += cents * line.Quantity
