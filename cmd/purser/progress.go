@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -84,21 +85,26 @@ func clock(d time.Duration) string {
 
 // progress shows how far a job is: a bar on a terminal, lines elsewhere.
 type progress struct {
-	out  io.Writer
-	pace pace
+	out   io.Writer
+	unit  string // what is counted
+	tasks string // what is worked at this moment, for a terminal
+	pace  pace
+	last  time.Time // of a line
+	note  string
+
 	bars *mpb.Progress
 	bar  *mpb.Bar
-	last time.Time
-	note string
+	// The bar draws itself when it likes, so it gets its words ready made.
+	left, right atomic.Value
 }
 
-func newProgress(out io.Writer) *progress { return &progress{out: out} }
+func newProgress(out io.Writer) *progress { return &progress{out: out, unit: "POs"} }
 
 // show is called whenever the job was looked at. The note says what stands in the way, if anything does.
 func (p *progress) show(now time.Time, done, total int64, note string) {
 	p.pace.observe(now, done)
 	if isTerminal(p.out) {
-		p.showBar(done, total, note)
+		p.showBar(now, done, total, note)
 		return
 	}
 	if note != p.note && note != "" {
@@ -107,37 +113,41 @@ func (p *progress) show(now time.Time, done, total int64, note string) {
 	p.note = note
 	if total > 0 && (now.Sub(p.last) >= lineEvery || done == total && !p.last.IsZero()) {
 		p.last = now
-		fmt.Fprintln(p.out, p.pace.line(now, done, total))
+		if p.unit == "POs" {
+			fmt.Fprintln(p.out, p.pace.line(now, done, total))
+		} else {
+			fmt.Fprintf(p.out, "%d/%d %s\n", done, total, p.unit)
+		}
 	}
 }
 
-func (p *progress) showBar(done, total int64, note string) {
+func (p *progress) showBar(now time.Time, done, total int64, note string) {
+	p.left.Store(fmt.Sprintf("📋 %d/%d %s ", done, total, p.unit))
+	p.right.Store(p.words(now, total, note))
 	if p.bars == nil {
-		p.bars = mpb.New(mpb.WithOutput(p.out), mpb.WithWidth(48))
-		p.bar = p.bars.AddBar(0,
-			mpb.PrependDecorators(decor.Name("📋 "), decor.CountersNoUnit("%d/%d POs")),
-			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.words() })),
-			mpb.BarRemoveOnComplete(),
-		)
+		p.bars = mpb.New(mpb.WithOutput(p.out), mpb.WithWidth(40))
+		word := func(v *atomic.Value) decor.Decorator {
+			return decor.Any(func(decor.Statistics) string { return v.Load().(string) })
+		}
+		p.bar = p.bars.AddBar(0, mpb.PrependDecorators(word(&p.left)), mpb.AppendDecorators(word(&p.right)))
 	}
-	p.note = note
-	p.bar.SetTotal(max(total, done+1), false) // complete only when the job says so
+	p.bar.SetTotal(max(total, done+1), false) // it is over only when the job says so
 	p.bar.SetCurrent(done)
 }
 
 // words stand right of the bar.
-func (p *progress) words() string {
-	if p.note != "" {
-		return " ⏸ " + p.note
+func (p *progress) words(now time.Time, total int64, note string) string {
+	if note != "" {
+		return " ⏸ " + note
 	}
-	if rate := p.pace.perSecond(); rate > 0 {
-		text := fmt.Sprintf(" %.0f/min", rate*60)
-		if len(p.pace.samples) > 0 {
-			text += "  elapsed " + clock(p.pace.samples[len(p.pace.samples)-1].at.Sub(p.pace.began))
-		}
-		return text
+	text := fmt.Sprintf(" %.0f/min  elapsed %s", p.pace.perSecond()*60, clock(now.Sub(p.pace.began)))
+	if left, ok := p.pace.remaining(total); ok {
+		text += "  left " + clock(left)
 	}
-	return " starting"
+	if p.tasks != "" {
+		text += "  " + p.tasks
+	}
+	return text
 }
 
 // end leaves the terminal as it was.
