@@ -1,9 +1,6 @@
 package demo
 
-import (
-	"net/http"
-	"strconv"
-)
+import "net/http"
 
 // commentJSON is one comment as the page's script gets it.
 type commentJSON struct {
@@ -65,6 +62,5 @@ func (p *Portal) commentList(w http.ResponseWriter, r *http.Request, s *session)
 			list[0].Attachments = append(list[0].Attachments, attachmentJSON{ID: a.id, Name: a.label, URL: base(r) + a.url()})
 		}
 	}
-	w.Header().Set("X-Comment-Count", strconv.Itoa(len(list)))
 	writeJSON(w, map[string]any{"comments": list})
 }

@@ -121,6 +121,15 @@ func TestHangingRequestsGoOnWhenTheFaultIsCleared(t *testing.T) {
 	}
 }
 
+func TestASlowPortalAnswersLaterButWell(t *testing.T) {
+	v := signedIn(t, Options{})
+	v.portal.SetFaults(Faults{SlowMillis: 30})
+	began := time.Now()
+	if status, _, _ := v.get("/order_headers/16900001"); status != 200 || time.Since(began) < 30*time.Millisecond {
+		t.Errorf("status %d after %s", status, time.Since(began))
+	}
+}
+
 func TestAConnectionIsReset(t *testing.T) {
 	v := signedIn(t, Options{})
 	v.portal.SetFaults(Faults{Reset: true})
