@@ -40,17 +40,13 @@ func killGroup(leader int) error {
 	return err
 }
 
-// endGroup kills the group until nothing is left of it, zombies included, and returns how many still live at the end of the limit.
+// endGroup kills the group until nothing is left of it, zombies included, and returns how many are left at the end of the limit.
 func endGroup(leader int, limit time.Duration) (left int) {
 	deadline := time.Now().Add(limit)
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		left = 0
 		for _, m := range group(leader) {
-			switch {
-			case m.zombie && m.parent == os.Getpid() && m.pid != leader: // the leader is os/exec's to wait for
-				// By pid: waiting for any child would steal those of os/exec.
-				_, _ = syscall.Wait4(m.pid, nil, syscall.WNOHANG, nil)
-			case !m.zombie:
+			if !reap(m, leader) {
 				left++
 			}
 		}
@@ -60,6 +56,21 @@ func endGroup(leader int, limit time.Duration) (left int) {
 		_ = killGroup(leader)
 		time.Sleep(pause) // the kernel tells nobody when a grandchild is gone
 	}
+}
+
+// reap tells whether nothing is left to do about the process.
+func reap(m member, leader int) bool {
+	switch {
+	case !m.zombie:
+		return false
+	case m.parent == 1 && os.Getpid() != 1:
+		return true // init's to reap, if it does
+	case m.parent != os.Getpid() || m.pid == leader:
+		return false // its parent is about to die and make it ours; and the leader is os/exec's to wait for
+	}
+	// By pid: a wait for any child would steal those of os/exec.
+	pid, err := syscall.Wait4(m.pid, nil, syscall.WNOHANG, nil)
+	return pid == m.pid || errors.Is(err, syscall.ECHILD)
 }
 
 // member is one process of a group.
