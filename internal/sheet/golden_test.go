@@ -101,33 +101,35 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// readAll reads a sheet and writes down how it was understood and what becomes of each row, one JSON object a line.
-func readAll(input io.Reader, name string, o Options) (text []byte, rows []Row, err error) {
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	defer func() {
-		if err != nil {
-			fmt.Fprintf(&out, "error: %v\n", err)
-		}
-		text = out.Bytes()
-	}()
+// readRows reads a sheet to its end.
+func readRows(input io.Reader, name string, o Options) (Dialect, []Row, error) {
 	r, err := Open(input, name, o)
 	if err != nil {
-		return nil, nil, err
+		return Dialect{}, nil, err
 	}
 	defer r.Close()
+	var rows []Row
 	for {
 		row, err := r.Next()
 		if err == io.EOF {
-			break
+			return r.Dialect(), rows, nil
 		}
 		if err != nil {
-			return nil, rows, err
+			return Dialect{}, rows, err
 		}
 		rows = append(rows, row)
 	}
-	d := r.Dialect()
+}
+
+// readAll reads a sheet and writes down how it was understood and what becomes of each row, one JSON object a line.
+func readAll(input io.Reader, name string, o Options) (text []byte, rows []Row, err error) {
+	d, rows, err := readRows(input, name, o)
+	if err != nil {
+		return fmt.Appendf(nil, "error: %v\n", err), rows, err
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
 	_ = enc.Encode(struct {
 		Format, Encoding, Delimiter, Worksheet, POColumn string
 		HeaderLine                                       int
@@ -148,7 +150,7 @@ func readAll(input io.Reader, name string, o Options) (text []byte, rows []Row, 
 			row.DuplicateOf, row.Completed, row.Blank,
 		})
 	}
-	return nil, rows, nil
+	return out.Bytes(), rows, nil
 }
 
 // resultList hands out results from a list.

@@ -44,6 +44,7 @@ type sampled struct {
 type layout struct {
 	headerLine int      // 0: there is no header
 	names      []string // the headers
+	trouble    *trouble // the header's
 
 	po        int
 	status    int   // the first column called STATUS, -1 when there is none
@@ -78,9 +79,7 @@ func findLayout(sample []sampled, o Options, rule numberRule, delim byte) (*layo
 		return nil, err
 	}
 	if header >= 0 {
-		if t := sample[header].trouble; t != nil {
-			return nil, refusal(fmt.Sprintf("has a header (line %d) that cannot be read: %s", sample[header].line, t.reason))
-		}
+		l.trouble = sample[header].trouble
 		l.headerLine = sample[header].line
 		l.names = sample[header].cells
 		if delim == '|' {
@@ -153,7 +152,7 @@ func headerByName(sample []sampled, rule numberRule) (header, column int) {
 		}
 		for j, cell := range rec.cells {
 			rank := poNames[fold(cell)]
-			if rank == 0 {
+			if rank == 0 || strings.ContainsAny(cell, string(delimiters)) { // several cells that another delimiter parts
 				continue
 			}
 			score := 1000 - rank

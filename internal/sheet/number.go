@@ -51,6 +51,10 @@ func (r numberRule) read(cell []byte) (po.Number, flaw, string) {
 	if r.pattern != nil {
 		return r.readByPattern(text)
 	}
+	if !strings.ContainsAny(text, digits) { // most rows that are no POs
+		kind, reason := explainWord(text)
+		return "", kind, reason
+	}
 	number := unwrap(text)
 	if m := wholeNumber.FindStringSubmatch(number); m != nil {
 		number = m[1] // 16928033.0
@@ -113,7 +117,6 @@ var (
 	longDigits  = regexp.MustCompile(`[0-9]{6,}`)
 	otherPrefix = regexp.MustCompile(`^(\p{L}{1,6})[ \-_#:.]{0,3}[0-9]{3,}$`)
 	date        = regexp.MustCompile(`^[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}(?:[ T].*)?$`)
-	onlyMarks   = regexp.MustCompile(`^[\p{P}\p{S}\s]+$`)
 	onlyZeros   = regexp.MustCompile(`^(?i:P[OM])?0+$`)
 	onlyDigits  = regexp.MustCompile(`^(?i:P[OM])?[0-9]+$`)
 )
@@ -132,15 +135,33 @@ var excelErrors = map[string]bool{
 	"#nv": true, "#bezug!": true, "#wert!": true, "#n/d": true, "#valor!": true, "#nome?": true, // German, Portuguese
 }
 
-// explain says why the text is no PO number; number is the text after repair.
-func explain(text, number string) (flaw, string) {
+const digits = "0123456789"
+
+// explainWord says why a text without digits is no PO number.
+func explainWord(text string) (flaw, string) {
 	lower := strings.ToLower(text)
 	switch {
 	case text == "":
 		return flawBlank, "the PO number is blank"
 	case excelErrors[lower]:
 		return flawPlaceholder, fmt.Sprintf("%s is an Excel error, not a PO number; repair the formula", quote(text))
-	case placeholders[lower], onlyMarks.MatchString(text), onlyZeros.MatchString(number):
+	case placeholders[lower], !strings.ContainsFunc(text, unicode.IsLetter):
+		return flawPlaceholder, fmt.Sprintf("%s stands for no PO", quote(text))
+	}
+	return flawOther, notANumber(text)
+}
+
+func notANumber(text string) string {
+	return fmt.Sprintf("%s is not a PO number: PO or PM if any, then at least %d digits", quote(text), minDigits)
+}
+
+// explain says why the text is no PO number; number is the text after repair.
+func explain(text, number string) (flaw, string) {
+	if !strings.ContainsAny(text, digits) || excelErrors[strings.ToLower(text)] { // #DIV/0!
+		return explainWord(text)
+	}
+	switch {
+	case onlyZeros.MatchString(number):
 		return flawPlaceholder, fmt.Sprintf("%s stands for no PO", quote(text))
 	case scientific.MatchString(number):
 		return flawDamaged, fmt.Sprintf("Excel turned the number into %s and its digits are lost; format the column as text and enter it again", quote(text))
@@ -151,18 +172,18 @@ func explain(text, number string) (flaw, string) {
 		return flawSeveral, fmt.Sprintf("%s holds %d numbers; give each PO a row of its own", quote(text), n)
 	}
 	if onlyDigits.MatchString(number) {
-		digits := len(strings.TrimLeft(strings.ToUpper(number), "POM"))
-		if digits < minDigits {
-			return flawOther, fmt.Sprintf("%s has %d digits; a PO number has at least %d", quote(text), digits, minDigits)
+		n := len(strings.TrimLeft(strings.ToUpper(number), "POM"))
+		if n < minDigits {
+			return flawOther, fmt.Sprintf("%s has %d digits; a PO number has at least %d", quote(text), n, minDigits)
 		}
-		return flawOther, fmt.Sprintf("%s has %d digits; a PO number has at most %d", quote(text), digits, maxDigits)
+		return flawOther, fmt.Sprintf("%s has %d digits; a PO number has at most %d", quote(text), n, maxDigits)
 	}
 	if m := otherPrefix.FindStringSubmatch(text); m != nil {
 		if prefix := strings.ToUpper(m[1]); prefix != "PO" && prefix != "PM" {
 			return flawOther, fmt.Sprintf("%s begins with %s; a PO number begins with PO, PM or a digit", quote(text), quote(m[1]))
 		}
 	}
-	return flawOther, fmt.Sprintf("%s is not a PO number: PO or PM if any, then at least %d digits", quote(text), minDigits)
+	return flawOther, notANumber(text)
 }
 
 // clean takes away what cannot be seen: surrounding spaces of every width, and characters without any width.

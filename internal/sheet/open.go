@@ -142,7 +142,7 @@ func (r *Reader) openText(d *decoder, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := checkRows(l, sample, whole); err != nil {
+	if err := checkLayout(l, sample, whole); err != nil {
 		return err
 	}
 	r.layout, r.width = l, width(l, sample)
@@ -245,8 +245,11 @@ func regularity(sample []sampled) float64 {
 	return float64(widths[most])/float64(filled) + float64(most)/(100*maxColumns)
 }
 
-// checkRows refuses a sheet without any row. It can only tell when the sample is all there is.
-func checkRows(l *layout, sample []sampled, whole bool) error {
+// checkLayout refuses a sheet whose header cannot be read, and one without any row, as far as the sample shows.
+func checkLayout(l *layout, sample []sampled, whole bool) error {
+	if l.trouble != nil {
+		return refusal(fmt.Sprintf("has a header (line %d) that cannot be read: %s", l.headerLine, l.trouble.reason))
+	}
 	if !whole || len(sample) == sampleRecords {
 		return nil
 	}

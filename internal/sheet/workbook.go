@@ -51,7 +51,7 @@ func (r *Reader) openWorkbook(in io.Reader, o Options) error {
 	}
 	name, l, sample, whole, err := chooseSheet(file, o, r.rule)
 	if err == nil {
-		err = checkRows(l, sample, whole)
+		err = checkLayout(l, sample, whole)
 	}
 	var w *workbook
 	if err == nil {
