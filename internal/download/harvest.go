@@ -1,6 +1,7 @@
 package download
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -106,6 +107,9 @@ func (h *harvest) open(ctx context.Context, tab *browser.Tab) error {
 		h.v.expire(h.serial)
 		return errSessionEnded
 	case portal.PageNotFound, portal.PageNoAccess: // an expired session shows the same
+		return h.proveNotFound(ctx, asked)
+	case portal.PageOther:
+		h.page.Reason = fmt.Sprintf("the portal shows another document in its place (%s)", cmp.Or(page.Number, "without a number"))
 		return h.proveNotFound(ctx, asked)
 	}
 	h.keepEvidence(ctx, tab)
@@ -254,30 +258,30 @@ func (h *harvest) hasPDF() bool {
 
 func isPDF(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".pdf") }
 
-// incomplete is a list of attachments that may lack some.
+// incomplete is a list of attachments that may lack some, since a part of the page did not load.
 func incomplete(reason string) error {
-	return &po.Error{Code: po.CodeLayout, Text: reason, Retry: true}
+	return &po.Error{Code: po.CodeNetwork, Text: reason, Retry: true}
 }
 
-// worthAnother is the reason for which another try may bring more, nil when this one's outcome is to stand: all is here,
-// nothing more can come, or no try is left.
+// worthAnother is the reason for which another try may bring more, nil when this one's outcome is to stand: all is here, or
+// nothing more can come. In the last try, what is here stands; a PO of which nothing is here has failed by that reason.
 func (h *harvest) worthAnother(left bool) error {
-	switch {
-	case h.notFound:
+	if h.notFound || !left && len(h.files) > 0 {
 		return nil
-	case h.page.Unreadable != "" && len(h.files) == 0:
+	}
+	if h.page.Unreadable != "" {
 		return &po.Error{Code: po.CodeLayout, Text: h.page.Unreadable, Retry: true}
-	case !left:
-		return nil
-	case h.page.Unreadable != "":
-		return &po.Error{Code: po.CodeLayout, Text: h.page.Unreadable, Retry: true}
-	case h.page.Incomplete != "":
+	}
+	if h.page.Incomplete != "" {
 		return incomplete(h.page.Incomplete)
 	}
-	for _, err := range append([]error{h.prError}, h.missed...) {
+	for _, err := range h.missed {
 		if po.Retryable(err) {
 			return err
 		}
+	}
+	if left && po.Retryable(h.prError) {
+		return h.prError
 	}
 	return nil
 }
@@ -301,7 +305,7 @@ func (h *harvest) judge(r *po.Result) {
 		note(e.Code, message(e))
 	}
 	if h.page.Incomplete != "" {
-		note(po.CodeLayout, h.page.Incomplete)
+		note(po.CodeNetwork, h.page.Incomplete)
 	}
 	if h.page.Unreadable != "" {
 		note(po.CodeLayout, h.page.Unreadable)
@@ -317,12 +321,10 @@ func (h *harvest) judge(r *po.Result) {
 		r.Status = po.Completed
 	case len(h.files) > 0:
 		r.Status = po.Partial
-	case h.prError != nil && code == po.CodePRNotAccessible:
+	case code == po.CodePRNotAccessible:
 		r.Status = po.PRNotAccessible
-	case h.found > 0:
+	default:
 		r.Status = po.Failed
-	default: // nothing is here, and something may be
-		r.Status = po.Partial
 	}
 }
 

@@ -34,12 +34,7 @@ func TestAFinalTryIsJudgedByWhatIsHereAndWhatIsNot(t *testing.T) {
 		{
 			"the list may be incomplete",
 			harvest{found: 1, files: files(1), page: portal.Page{Incomplete: "comments did not load"}},
-			po.Partial, "LAYOUT_UNKNOWN: comments did not load",
-		},
-		{
-			"nothing is here and the list may be incomplete: never NO_ATTACHMENTS",
-			harvest{page: portal.Page{Incomplete: "comments did not load"}},
-			po.Partial, "LAYOUT_UNKNOWN: comments did not load",
+			po.Partial, "NETWORK_ERROR: comments did not load",
 		},
 		{
 			"the portal does not know it",
@@ -78,10 +73,12 @@ func TestAnotherTryIsMadeOnlyWhenItMayBringMore(t *testing.T) {
 	}{
 		{"all is here", harvest{found: 1, files: files(1)}, true, false},
 		{"a file was cut off", harvest{found: 1, missed: []error{passing}}, true, true},
-		{"a file was cut off in the last try", harvest{found: 1, missed: []error{passing}}, false, false},
+		{"one of two files was cut off in the last try", harvest{found: 2, files: files(1), missed: []error{passing}}, false, false},
+		{"the only file was cut off in the last try", harvest{found: 1, missed: []error{passing}}, false, true},
 		{"a file is too large, and stays so", harvest{found: 1, missed: []error{forever}}, true, false},
 		{"comments did not load", harvest{page: portal.Page{Incomplete: "comments did not load"}}, true, true},
-		{"comments did not load in the last try", harvest{page: portal.Page{Incomplete: "comments did not load"}}, false, false},
+		{"comments did not load in the last try, and nothing is here", harvest{page: portal.Page{Incomplete: "comments did not load"}}, false, true},
+		{"comments did not load in the last try", harvest{files: files(1), page: portal.Page{Incomplete: "comments did not load"}}, false, false},
 		{"the portal does not know it", harvest{notFound: true}, true, false},
 		{"what no rule can read, and nothing else, never ends well", harvest{page: portal.Page{Unreadable: "3 attachments"}}, false, true},
 		{"what no rule can read, beside files, in the last try", harvest{files: files(1), page: portal.Page{Unreadable: "3 attachments"}}, false, false},

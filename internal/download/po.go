@@ -3,7 +3,6 @@ package download
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -334,20 +333,10 @@ func (d *Downloader) warmVisitor() *visitor {
 // errSessionEnded happens when a page or a file shows that the portal does not know the session any more.
 var errSessionEnded = errors.New("the portal's session ended")
 
-// kindError is what a page that cannot be harvested means.
+// kindError is what a page means that answers nothing.
 func kindError(p portal.Page) error {
-	switch p.Kind {
-	case portal.PageOther:
-		return &po.Error{Code: po.CodeLayout, Text: fmt.Sprintf("the portal showed another document (%s)", orUnnamed(p.Number)), Retry: true}
-	case portal.PageError:
+	if p.Kind == portal.PageError {
 		return &po.Error{Code: po.CodeNetwork, Text: "the portal showed an error page: " + p.Reason, Retry: true}
 	}
 	return &po.Error{Code: po.CodeLayout, Text: "the page is none that the profile knows: " + p.Reason, Retry: true}
-}
-
-func orUnnamed(s string) string {
-	if s == "" {
-		return "no number"
-	}
-	return s
 }
