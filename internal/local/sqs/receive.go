@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// receive takes up to ten visible messages, and waits for one when the client asked for that (long polling). A client that went
-// away gets nothing, so that no message is hidden for it; giveBack undoes the receipt when the answer could not be sent.
+// receive takes up to ten visible messages, and waits for one when the client asked for that (long polling). out is nil when
+// there is none. A client that went away gets nothing, so that no message is hidden for it; giveBack undoes the receipt when the
+// answer could not be sent.
 func (s *Server) receive(ctx context.Context, in *request) (out answer, giveBack func(), err error) {
 	nothing := func() {}
 	most := 1

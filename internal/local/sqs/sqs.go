@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -177,12 +178,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	giveBack := func() {}
 	if err == nil {
 		if operation == "ReceiveMessage" {
-			out, giveBack, err = s.receive(r.Context(), in)
+			if out, giveBack, err = s.receive(r.Context(), in); out != nil {
+				// A connection that the client has closed takes one more write and fails the next. This is the one more:
+				// clients skip it. The answer itself must go out in one piece, for smithy-go closes its request's body when the
+				// headers are in, and its connection with it when that comes too early.
+				w.WriteHeader(http.StatusContinue)
+			}
 		} else {
 			out, err = s.run(operation, in)
 		}
 	}
-	if s.write(w, out, err) != nil {
+	if r.Context().Err() != nil || s.write(w, out, err) != nil {
 		giveBack()
 	}
 }
@@ -242,6 +248,7 @@ func (s *Server) write(w http.ResponseWriter, out answer, err error) error {
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.Header().Set("x-amzn-RequestId", uuid.NewString())
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if _, err := w.Write(body); err != nil {
 		return err
