@@ -6,7 +6,7 @@ import (
 )
 
 // seen remembers on which line each PO was accepted first. It is exact: the hash only says where to look, and the whole number
-// is compared. A million POs take some 36 MB at the worst moment, while the table doubles: 8 bytes a slot, at most two thirds
+// is compared. A million POs take some 32 MB at the worst moment, while the table doubles: 8 bytes a slot, at most two thirds
 // full, and each number's own bytes once, without a header of its own. A Go map of strings would take three times as much.
 type seen struct {
 	seed  maphash.Seed

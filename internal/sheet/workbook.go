@@ -49,19 +49,19 @@ func (r *Reader) openWorkbook(in io.Reader, o Options) error {
 	if err != nil {
 		return err
 	}
-	name, l, sample, whole, err := chooseSheet(file, o, r.rule)
+	found, err := chooseSheet(file, o, r.rule)
 	if err == nil {
-		err = checkLayout(l, sample, whole)
+		err = checkLayout(found.layout, found.sample, found.whole)
 	}
 	var w *workbook
 	if err == nil {
-		w, err = openSheet(file, name)
+		w, err = openSheet(file, found.name)
 	}
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
-	r.records, r.layout, r.width = w, l, width(l, sample)
-	r.format.Format, r.format.Worksheet = "Excel workbook", name
+	r.records, r.layout, r.width = w, found.layout, width(found.layout, found.sample)
+	r.format.Format, r.format.Worksheet = "Excel workbook", found.name
 	return nil
 }
 
@@ -111,42 +111,49 @@ func checkZip(name string) error {
 	return refusal(fmt.Sprintf("is a ZIP archive (%d files); unpack it and upload the sheet inside", files))
 }
 
-// chooseSheet finds the worksheet with the POs: PO_Data, else the first that shows a column of PO numbers.
-func chooseSheet(file *excelize.File, o Options, rule numberRule) (name string, l *layout, sample []sampled, whole bool, err error) {
-	names := visibleSheets(file)
-	var firstErr error
-	var unsure string // has a column of that name, but no PO number
+// foundSheet is a worksheet and the layout of its beginning.
+type foundSheet struct {
+	name   string
+	layout *layout
+	sample []sampled
+	whole  bool // the sample is all there is
+}
+
+// chooseSheet finds the worksheet with the POs: PO_Data, else the first that shows PO numbers, else the first that has a column
+// for them.
+func chooseSheet(file *excelize.File, o Options, rule numberRule) (*foundSheet, error) {
+	var withColumn *foundSheet
+	var why error
+	names := candidates(file)
 	for _, name := range names {
 		sample, whole, err := sampleSheet(file, name)
 		if err != nil {
-			return "", nil, nil, false, err
+			return nil, err
 		}
-		l, err := findLayout(sample, o, rule, 0)
-		switch {
-		case err == nil && (l.numbers > 0 || len(names) == 1):
-			return name, l, sample, whole, nil
-		case err == nil && unsure == "":
-			unsure = name
-		case err != nil && firstErr == nil:
-			firstErr = err
+		found := &foundSheet{name: name, sample: sample, whole: whole}
+		if found.layout, err = findLayout(sample, o, rule, 0); err != nil {
+			why = err
+			continue
+		}
+		if found.layout.numbers > 0 {
+			return found, nil
+		}
+		if withColumn == nil {
+			withColumn = found
 		}
 	}
-	if unsure != "" {
-		if sample, whole, err = sampleSheet(file, unsure); err != nil {
-			return "", nil, nil, false, err
-		}
-		l, err = findLayout(sample, o, rule, 0)
-		return unsure, l, sample, whole, err
+	switch {
+	case withColumn != nil:
+		return withColumn, nil
+	case len(names) == 1:
+		return nil, why
 	}
-	if len(names) == 1 || firstErr == nil {
-		return "", nil, nil, false, firstErr
-	}
-	return "", nil, nil, false, refusal("has no worksheet with a column of PO numbers (" + quote(strings.Join(names, ", ")) +
+	return nil, refusal("has no worksheet with a column of PO numbers (" + quote(strings.Join(names, ", ")) +
 		"); name the column PO_NUMBER, or set PO_COLUMN to its name")
 }
 
-// visibleSheets are the worksheets that may be read: PO_Data alone if there is one.
-func visibleSheets(file *excelize.File) []string {
+// candidates are the worksheets that may hold the POs: PO_Data alone if there is one, else all that can be seen.
+func candidates(file *excelize.File) []string {
 	var names []string
 	for _, name := range file.GetSheetList() {
 		if fold(name) == fold(preferredSheet) {
