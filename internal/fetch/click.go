@@ -33,51 +33,58 @@ const cleanUpTime = 5 * time.Second
 
 // clicks owns the directory that clicked downloads go through. The download directory is a setting of a whole browser context,
 // and the last call wins (https://github.com/chromedp/chromedp/issues/799), so there is one for all tabs, in which a file's name
-// is the download's GUID.
+// is the download's GUID. It lives while a click does.
 type clicks struct {
-	mu  sync.Mutex
-	dir string
+	parent string
+
+	mu     sync.Mutex
+	dir    string
+	active int
 }
 
-func (c *clicks) directory() (string, error) {
+// enter gives the directory to one more click.
+func (c *clicks) enter() (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.dir == "" {
-		dir, err := os.MkdirTemp("", "purser-clicks-*")
+	if c.active == 0 {
+		dir, err := os.MkdirTemp(c.parent, "purser-clicks-*")
 		if err != nil {
 			return "", diskError(err)
 		}
 		c.dir = dir
 	}
-	if err := os.MkdirAll(c.dir, 0o700); err != nil { // somebody swept /tmp
-		return "", diskError(err)
-	}
+	c.active++
 	return c.dir, nil
 }
 
-func (c *clicks) close() error {
+// leave ends one click's use of it, and removes it after the last.
+func (c *clicks) leave() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	dir := c.dir
-	c.dir = ""
-	if dir == "" {
+	if c.active--; c.active > 0 {
 		return nil
 	}
-	return os.RemoveAll(dir)
+	return os.RemoveAll(c.dir)
 }
 
 // Click fetches and verifies an attachment by a click: script is a JavaScript expression that clicks the link in the tab's
 // page. A script that throws, or gives false, found nothing to click. The tab's context should have a deadline. Tabs that the
 // click opened are closed. The errors are *po.Error.
 func (c *Client) Click(tab context.Context, script string, labels []string, dir string) (File, error) {
-	shared, err := c.clicks.directory()
+	if err := c.limits.rate.Wait(tab); err != nil {
+		return File{}, contextError(tab, "an attachment by a click")
+	}
+	shared, err := c.clicks.enter()
 	if err != nil {
 		return File{}, err
 	}
 	ctx, cancel := context.WithCancel(tab)
 	defer cancel()
 	k := &click{client: c, tab: ctx, script: script, dir: shared, wake: make(chan struct{}, 1), frames: map[cdp.FrameID]bool{}}
-	defer k.cleanUp(tab)
+	defer func() {
+		k.cleanUp(tab)
+		k.logFailure(c.clicks.leave())
+	}()
 	if err := k.listen(); err != nil {
 		return File{}, k.failure(err, "watching for downloads")
 	}
@@ -133,7 +140,8 @@ type click struct {
 	opened   []target.ID          // tabs that it opened
 	begun    []*browser.EventDownloadWillBegin
 	progress map[string]*browser.EventDownloadProgress // by GUID
-	arrived  bool                                      // another page was loaded: perhaps one to sign in
+	loaded   bool                                      // the tab got another page, perhaps one to sign in
+	changed  bool                                      // the tab, or one that it opened, has another address, perhaps
 }
 
 // note changes the state under its lock, and wakes who waits.
@@ -161,7 +169,7 @@ func (k *click) listen() error {
 		case *page.EventFrameAttached:
 			k.note(func() { k.frames[e.FrameID] = true })
 		case *page.EventDomContentEventFired:
-			k.note(func() { k.arrived = true })
+			k.note(func() { k.loaded = true })
 		case *page.EventJavascriptDialogOpening: // "Download this file?" would hold up the page
 			go func() {
 				_, err := chromedp.Call(k.tab, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: true})
@@ -182,7 +190,7 @@ func (k *click) listen() error {
 				}
 			})
 		case *target.EventTargetInfoChanged:
-			k.note(func() { k.arrived = k.arrived || k.frames[cdp.FrameID(e.TargetInfo.TargetID)] })
+			k.note(func() { k.changed = k.changed || k.frames[cdp.FrameID(e.TargetInfo.TargetID)] })
 		case *browser.EventDownloadWillBegin:
 			k.note(func() { k.begun = append(k.begun, e) })
 		case *browser.EventDownloadProgress:
@@ -248,7 +256,7 @@ func (k *click) begin() (*browser.EventDownloadWillBegin, error) {
 			return found, err
 		}
 	}
-	if err := k.signedOut(); err != nil {
+	if err := k.signedOut(true); err != nil {
 		return nil, err
 	}
 	return nil, po.Errorf(po.CodeFileInvalid, "no download began after %d clicks", len(k.client.clickWaits))
@@ -268,7 +276,7 @@ func (k *click) clickOnce(ctx context.Context) (*browser.EventDownloadWillBegin,
 		if found := k.ownDownload(); found != nil { // an earlier click's, late
 			return found, nil
 		}
-		if err := k.signedOut(); err != nil {
+		if err := k.signedOut(true); err != nil {
 			return nil, err
 		}
 		return nil, po.Errorf(po.CodeLayout, "the link of an attachment cannot be clicked any more: the page changed")
@@ -279,8 +287,8 @@ func (k *click) clickOnce(ctx context.Context) (*browser.EventDownloadWillBegin,
 		if found := k.ownDownload(); found != nil {
 			return found, nil
 		}
-		if k.pageArrived() {
-			if err := k.signedOut(); err != nil {
+		if loaded, changed := k.news(); loaded || changed {
+			if err := k.signedOut(loaded); err != nil {
 				return nil, err
 			}
 		}
@@ -324,22 +332,26 @@ func (k *click) owns(frame cdp.FrameID) bool {
 	return known() || k.findFrames() == nil && known()
 }
 
-// pageArrived tells whether another page was loaded since it was last asked.
-func (k *click) pageArrived() bool {
+// news tells what happened to the tab and those that it opened since it was last asked.
+func (k *click) news() (loaded, changed bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	arrived := k.arrived
-	k.arrived = false
-	return arrived
+	loaded, changed = k.loaded, k.changed
+	k.loaded, k.changed = false, false
+	return loaded, changed
 }
 
-// signedOut is an error when the tab, or one that it opened, shows a sign-in page.
-func (k *click) signedOut() error {
+// signedOut is an error when the tab, or one that it opened, shows a sign-in page: by the address, or by a field for a password.
+// While a click may still work only a new page is searched for one, since a PO's page might have such a field itself.
+func (k *click) signedOut(searchPage bool) error {
 	signedOut := po.Errorf(po.CodeFileInvalid, "the portal asked to sign in instead of sending an attachment; %w", errSession)
 	ctx, cancel := context.WithTimeout(k.tab, cleanUpTime)
 	defer cancel()
-	if form, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!!document.querySelector('input[type=password]')`)); err == nil && form {
-		return signedOut
+	if searchPage {
+		form, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!!document.querySelector('input[type=password]')`))
+		if err == nil && form {
+			return signedOut
+		}
 	}
 	targets, err := chromedp.Targets(ctx)
 	if err != nil {

@@ -218,11 +218,7 @@ func wantNothingLeft(t *testing.T, p *portal, tab context.Context) {
 				left = append(left, info.URL)
 			}
 		}
-		shared, err := p.client.clicks.directory()
-		if err != nil {
-			t.Fatal(err)
-		}
-		files, err := filepath.Glob(filepath.Join(shared, "*"))
+		files, err := filepath.Glob(filepath.Join(p.client.clicks.parent, "*"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -95,7 +95,7 @@ func networkError(err error, address string) *po.Error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return po.Errorf(po.CodeNetwork, "%s: the connection ended early", address)
 	default:
-		return po.Errorf(po.CodeNetwork, "%s: the answer cannot be read as HTTP", address)
+		return po.Errorf(po.CodeNetwork, "%s: the answer cannot be read (%T)", address, err)
 	}
 	e.Wide = true // whoever cannot reach the host for one file cannot for the next
 	return e

@@ -25,6 +25,8 @@ type Options struct {
 	PerSecond float64       // requests a second, redirects included; 0 is no limit
 	PerHost   int           // transfers at once from one host; 0 is 4
 
+	TempDir string // clicked downloads pass through a directory made here; "" is os.TempDir()
+
 	HTTP *http.Client // its Transport is used instead of the built-in one, for tests
 	Log  logrus.FieldLogger
 }
@@ -56,7 +58,7 @@ func New(o Options) *Client {
 	if o.PerSecond > 0 {
 		perSecond, burst = rate.Limit(o.PerSecond), max(1, int(o.PerSecond))
 	}
-	c := &Client{options: o, clickWaits: defaultClickWaits, limits: &limits{
+	c := &Client{options: o, clicks: clicks{parent: o.TempDir}, clickWaits: defaultClickWaits, limits: &limits{
 		base:    newTransport(o.PerHost),
 		rate:    rate.NewLimiter(perSecond, burst),
 		perHost: o.PerHost,
@@ -77,12 +79,11 @@ func (c *Client) SetSession(cookies []*http.Cookie, userAgent string) {
 	c.session.Store(newSession(cookies, userAgent))
 }
 
-// Close ends idle connections and removes the directory that clicked downloads go through.
-func (c *Client) Close() error {
+// CloseIdleConnections ends the connections that no transfer uses.
+func (c *Client) CloseIdleConnections() {
 	if idle, ok := c.limits.base.(interface{ CloseIdleConnections() }); ok {
 		idle.CloseIdleConnections()
 	}
-	return c.clicks.close()
 }
 
 // Request is one attachment to fetch.

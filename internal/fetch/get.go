@@ -205,8 +205,8 @@ func (t *transfer) ask(ctx context.Context, offset int64) (*http.Response, error
 			req.Header.Set("Range", "bytes="+strconv.FormatInt(offset, 10)+"-")
 			req.Header.Set("If-Range", t.validator)
 		}
-		for _, cookie := range session.jar.Cookies(u) {
-			req.AddCookie(cookie)
+		if cookies := session.cookieHeader(u); cookies != "" {
+			req.Header.Set("Cookie", cookies)
 		}
 		resp, err := t.client.limits.RoundTrip(req)
 		if err != nil {
@@ -214,6 +214,10 @@ func (t *transfer) ask(ctx context.Context, offset int64) (*http.Response, error
 				return nil, err
 			}
 			e := networkError(err, bare(u))
+			// A host that only this file's link names says nothing about the portal, whose page was just read.
+			if from, err := url.Parse(t.page); err == nil && from.Host != "" && from.Host != u.Host {
+				e.Wide = false
+			}
 			if e.Wide || !e.Retry {
 				return nil, e
 			}

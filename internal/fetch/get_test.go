@@ -61,6 +61,7 @@ func newPortal(t *testing.T, handler http.HandlerFunc, change func(*Options)) *p
 	o := Options{
 		Allowed:  func(u *url.URL) bool { return "http://"+u.Host == p.URL },
 		MaxBytes: 1 << 20,
+		TempDir:  t.TempDir(),
 		Log:      log,
 	}
 	if change != nil {
@@ -68,9 +69,7 @@ func newPortal(t *testing.T, handler http.HandlerFunc, change func(*Options)) *p
 	}
 	p.client = New(o)
 	t.Cleanup(func() {
-		if err := p.client.Close(); err != nil {
-			t.Error(err)
-		}
+		p.client.CloseIdleConnections()
 		p.CloseClientConnections()
 		p.Close()
 		if left, _ := filepath.Glob(filepath.Join(p.dir, "*")); t.Failed() && len(left) > 0 {
@@ -166,6 +165,7 @@ func TestTheBrowsersSessionGoesAlong(t *testing.T) {
 	host = host[:strings.Index(host, ":")]
 	p.client.SetSession([]*http.Cookie{
 		{Name: "_coupa_session", Value: "abc", Domain: host, Path: "/", HttpOnly: true},
+		{Name: "odd", Value: `{"id":1, "x":"y"}`, Domain: host, Path: "/"},
 		{Name: "by_path", Value: "1", Domain: host, Path: "/other"},
 		{Name: "expired", Value: "1", Domain: host, Path: "/", Expires: time.Now().Add(-time.Hour)},
 		{Name: "other_host", Value: "1", Domain: ".example.com", Path: "/"},
@@ -175,7 +175,7 @@ func TestTheBrowsersSessionGoesAlong(t *testing.T) {
 	if _, err := p.client.Get(ctx, Request{URL: p.URL + "/f.pdf", Dir: p.dir, Referer: "http://user:pw@" + strings.TrimPrefix(p.URL, "http://") + "/order_headers/1?q=secret"}); err != nil {
 		t.Fatal(err)
 	}
-	if cookie := got.Get("Cookie"); cookie != "_coupa_session=abc" {
+	if cookie := got.Get("Cookie"); cookie != `_coupa_session=abc; odd={"id":1, "x":"y"}` {
 		t.Errorf("cookies sent: %q", cookie)
 	}
 	if agent := got.Get("User-Agent"); agent != "Mozilla/5.0 (test)" {
@@ -744,7 +744,7 @@ func TestAddressesThatNoPortalHasAreRefusedWhenDialled(t *testing.T) {
 	}
 
 	client := New(Options{Allowed: func(*url.URL) bool { return true }})
-	defer client.Close()
+	defer client.CloseIdleConnections()
 	dir := t.TempDir()
 	_, err := client.Get(t.Context(), Request{URL: "http://169.254.169.254/latest/meta-data/f.pdf", Dir: dir})
 	var e *po.Error
@@ -759,6 +759,10 @@ func TestAHostThatCannotBeReachedConcernsTheWholePortal(t *testing.T) {
 	f, err := p.get(t, "/f.pdf?token=secret")
 	if e := p.wantError(t, f, err, po.CodeNetwork, "cannot be reached"); !e.Wide || !e.Retry {
 		t.Errorf("got %+v", e)
+	}
+	f, err = p.client.Get(t.Context(), Request{URL: p.URL + "/f.pdf", Referer: "http://portal.example/order_headers/1", Dir: p.dir})
+	if e := p.wantError(t, f, err, po.CodeNetwork, "cannot be reached"); e.Wide || !e.Retry {
+		t.Errorf("a host that is not the page's: %+v", e)
 	}
 }
 

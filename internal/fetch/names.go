@@ -186,21 +186,22 @@ func hasExtension(name string) bool {
 
 // Names gives each file of a folder a name of its own. The zero value is ready for use, by one goroutine.
 type Names struct {
-	taken map[string]bool
+	taken map[string]int // by name in one case; how often it was asked for
 }
 
 // Unique is the sanitised name, with _2, _3 … before the extension when the folder has it already in whatever case: some file
 // systems take A.pdf and a.pdf for one.
 func (n *Names) Unique(name string) string {
 	if n.taken == nil {
-		n.taken = map[string]bool{}
+		n.taken = map[string]int{}
 	}
 	name = Sanitise(name)
-	unique := name
-	for i := 2; n.taken[foldCase(unique)]; i++ {
+	key, unique := foldCase(name), name
+	for i := n.taken[key] + 1; n.taken[foldCase(unique)] > 0; i++ {
 		unique = Sanitise(fit(name, "_"+strconv.Itoa(i)))
+		n.taken[key] = i
 	}
-	n.taken[foldCase(unique)] = true
+	n.taken[foldCase(unique)]++
 	return unique
 }
 

@@ -42,6 +42,20 @@ func newSession(cookies []*http.Cookie, userAgent string) *session {
 	return &session{jar: jar, userAgent: userAgent}
 }
 
+// cookieHeader is the Cookie header for the address. http.Request.AddCookie would drop quotes from a value and put others around
+// it; browsers send it as it was set.
+func (s *session) cookieHeader(u *url.URL) string {
+	var pairs []string
+	for _, cookie := range s.jar.Cookies(u) {
+		value := cookie.Value
+		if cookie.Quoted {
+			value = `"` + value + `"`
+		}
+		pairs = append(pairs, cookie.Name+"="+value)
+	}
+	return strings.Join(pairs, "; ")
+}
+
 // signInWords are parts of addresses that lead to a sign-in page rather than to a file.
 var signInWords = map[string]bool{
 	"login": true, "signin": true, "sign_in": true, "sign-in": true, "logon": true, "sso": true, "saml": true, "saml2": true,

@@ -90,14 +90,19 @@ var passes = map[kind][]kind{
 	kindArchive: {kindZIP},
 }
 
+// extensionOf is what follows the last dot, in lower case.
 func extensionOf(name string) string {
-	return strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 0 {
+		return ""
+	}
+	return strings.ToLower(name[dot+1:])
 }
 
 // hasKnownExtension tells whether the name ends in an extension that documents have.
 func hasKnownExtension(name string) bool {
 	_, known := extensions[extensionOf(name)]
-	return known && strings.ContainsRune(name, '.')
+	return known
 }
 
 // verdict is what the bytes say.
