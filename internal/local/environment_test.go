@@ -285,14 +285,14 @@ func TestEnvironmentThatIsNotToBeFrozenGoesOn(t *testing.T) {
 }
 
 func TestTimedOutEnvironmentIsReplaced(t *testing.T) {
-	p, notes := newTestFunction(t, func(f *function) { f.timeout = time.Second })
+	p, notes := newTestFunction(t, func(f *function) { f.timeout = 2 * time.Second })
 	spawn(t, p, notes)
 	mustInvoke(t, p, `{"do":"leave","name":"of the old one"}`)
 	old := members(t, p)
 
 	_, err := invoke(t, p, `{"do":"hang"}`)
 	var failure *functionError
-	if !errors.As(err, &failure) || failure.Type != timeoutType || failure.Message != "Task timed out after 1.00 seconds" {
+	if !errors.As(err, &failure) || failure.Type != timeoutType || failure.Message != "Task timed out after 2.00 seconds" {
 		t.Fatalf("a function that hangs gave %v, want its time-out", err)
 	}
 	for _, was := range old {

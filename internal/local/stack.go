@@ -152,7 +152,7 @@ func (s *Stack) open(ctx context.Context) (err error) {
 	}
 	s.services, err = OpenServices(ServicesOptions{
 		Data: s.options.Data, AccessKey: s.options.AccessKey, SecretKey: s.options.SecretKey, Region: s.options.Region,
-		Log: s.log,
+		Inbox: inputPrefix, Log: s.log,
 	})
 	if err != nil {
 		return err

@@ -181,11 +181,12 @@ func child(args []string) {
 		}
 		return
 	}
-	for i := 0; ; i++ {
+	i := 0
+	for range time.Tick(time.Millisecond) {
 		if err := replace("count-"+args[1], []byte(strconv.Itoa(i))); err != nil {
 			panic(err)
 		}
-		time.Sleep(time.Millisecond)
+		i++
 	}
 }
 
@@ -196,7 +197,7 @@ func meet(n int) error {
 		return err
 	}
 	defer os.Remove(filepath.Join(notes, "running-"+id))
-	for {
+	for range time.Tick(time.Millisecond) {
 		running, err := filepath.Glob(filepath.Join(notes, "running-*"))
 		if err != nil {
 			return err
@@ -207,8 +208,8 @@ func meet(n int) error {
 		if _, err := os.Stat(filepath.Join(notes, fmt.Sprintf("together-%d", n))); err == nil {
 			return nil
 		}
-		time.Sleep(time.Millisecond)
 	}
+	return nil
 }
 
 // note writes a file that nobody wrote before: NAME.1, NAME.2 …
