@@ -150,9 +150,13 @@ func (b *Browser) Shutdown(ctx context.Context) error {
 // begin takes the turn to change the browser's life, and returns a context that Shutdown can break off.
 func (b *Browser) begin(ctx context.Context) (context.Context, func(), error) {
 	select {
-	case b.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, nil, resourceError("waiting for the browser to start or end: %w", context.Cause(ctx))
+	case b.turn <- struct{}{}: // also when ctx is over: Shutdown then kills at once
+	default:
+		select {
+		case b.turn <- struct{}{}:
+		case <-ctx.Done():
+			return nil, nil, resourceError("waiting for the browser to start or end: %w", context.Cause(ctx))
+		}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	b.mu.Lock()

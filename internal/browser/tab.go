@@ -46,7 +46,7 @@ type Tab struct {
 	page   context.Context         // chromedp's; it outlives ctx until Close
 	end    context.CancelCauseFunc // ends page
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel func() // ends ctx
 	once   sync.Once
 }
 
@@ -156,19 +156,22 @@ func furnish(ctx context.Context, t *chromedp.Target, blocked []string) error {
 // lend makes the context that the PO's work gets, which ends with ctx.
 func (t *Tab) lend(ctx context.Context) {
 	lent, cancel := context.WithCancelCause(t.page)
-	t.cancel = func() { cancel(errClosed) }
+	stopTimer := func() {}
 	t.ctx = lent
 	if deadline, ok := ctx.Deadline(); ok {
-		var stop context.CancelFunc
-		t.ctx, stop = context.WithDeadline(lent, deadline)
-		t.cancel = func() { cancel(errClosed); stop() }
+		t.ctx, stopTimer = context.WithDeadline(lent, deadline)
 	}
-	context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(ctx, func() {
 		// A deadline is left to the timer above: work that ends for it must see DeadlineExceeded, not Canceled.
 		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			cancel(context.Cause(ctx))
 		}
 	})
+	t.cancel = func() {
+		stop()
+		stopTimer()
+		cancel(errClosed)
+	}
 }
 
 // notice is called with every event of the page, and must not wait: chromedp reads the next message only then
