@@ -177,6 +177,7 @@ func (h *harvest) fetchAll(ctx context.Context, list []wanted) error {
 	wg.Wait()
 	for i, a := range answers {
 		if a.err == nil {
+			h.v.fileCame()
 			h.files = append(h.files, list[i].had(a.file))
 			continue
 		}
@@ -207,7 +208,7 @@ func (h *harvest) clicks(tab *browser.Tab, list []wanted) []wanted {
 
 // miss notes why a file was not had. Portal-wide trouble ends the try, and so does a session that ended.
 func (h *harvest) miss(ctx context.Context, err error) error {
-	if po.PortalWide(err) || ctx.Err() != nil {
+	if err = h.v.fileFailed(h.task.PO, err); po.PortalWide(err) || ctx.Err() != nil {
 		return err
 	}
 	if fetch.SessionSuspect(err) {

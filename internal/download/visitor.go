@@ -2,6 +2,7 @@ package download
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"sync"
 	"time"
@@ -32,7 +33,9 @@ type visitor struct {
 
 	inUse sync.RWMutex // held for reading by every PO that uses the browser
 
-	mu         sync.Mutex
+	mu          sync.Mutex
+	failedFiles map[po.Number]bool // POs whose files the portal could not give since it last gave any
+
 	generation int       // the browser's, in which the session was installed
 	serial     int       // grows with each new session
 	alive      time.Time // when the session was last seen alive
@@ -225,6 +228,36 @@ func (v *visitor) hide(s *portal.Session) {
 // refused is a session that cannot be had: the whole portal's trouble.
 func refused(err error, text string) *po.Error {
 	return &po.Error{Code: po.CodeProfile, Text: text, Err: err, Retry: true, Wide: true}
+}
+
+// manyFiles is how many POs' files must fail in a row before that is the portal's trouble.
+const manyFiles = 3
+
+// fileFailed tells one file's trouble from the portal's: a portal that shows pages may be unable to give one file for ever, and
+// other POs need not wait for that. One that says when to come again is believed.
+func (v *visitor) fileFailed(n po.Number, err error) error {
+	var e *po.Error
+	if !errors.As(err, &e) || !e.Wide || e.Code != po.CodeNetwork || e.After > 0 {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.failedFiles == nil {
+		v.failedFiles = map[po.Number]bool{}
+	}
+	if v.failedFiles[n] = true; len(v.failedFiles) >= manyFiles {
+		return err
+	}
+	own := *e
+	own.Wide = false
+	return &own
+}
+
+// fileCame notes that the portal gives files.
+func (v *visitor) fileCame() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	clear(v.failedFiles)
 }
 
 // recycle replaces a browser that has grown too large, or has served long enough, once every PO that uses it is done.
