@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -37,6 +38,7 @@ func FuzzSheet(f *testing.F) {
 			return
 		}
 		checkLines(t, input)
+		checkPieces(t, input)
 		checkRows(t, rows)
 		checkRoundTrip(t, input, rows)
 	})
@@ -86,6 +88,44 @@ func eachRecord(t *testing.T, input []byte, visit func(r *Reader)) {
 			t.Fatal(err)
 		}
 		visit(r)
+	}
+}
+
+// checkPieces checks that the records do not depend on the pieces in which the text comes.
+func checkPieces(t *testing.T, text []byte) {
+	t.Helper()
+	text = text[:min(len(text), 1024)]
+	for _, delim := range []byte{',', ';'} {
+		want := scanPieces(t, text, len(text), delim)
+		for _, size := range []int{1, 2, 7} {
+			if got := scanPieces(t, text, size, delim); !slices.Equal(got, want) {
+				t.Fatalf("in pieces of %d bytes:\n%s\nat once:\n%s", size, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		}
+	}
+}
+
+// scanPieces scans a text that comes in pieces and writes down each record.
+func scanPieces(t *testing.T, text []byte, size int, delim byte) []string {
+	t.Helper()
+	scan := newScanner(func() ([]byte, error) {
+		if len(text) == 0 {
+			return nil, io.EOF
+		}
+		piece := text[:min(size, len(text))]
+		text = text[len(piece):]
+		return piece, nil
+	}, delim)
+	var all []string
+	for {
+		rec, err := scan.next()
+		if err == io.EOF {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, fmt.Sprintf("%d %d %q %v", rec.line, rec.lines, rec.cells, rec.trouble))
 	}
 }
 

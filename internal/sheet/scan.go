@@ -76,6 +76,7 @@ func (s *scanner) next() (record, error) {
 
 // fill adds text to the window, dropping what was read.
 func (s *scanner) fill() error {
+	s.lf = -1 // what was found behind a record that is now read again does not hold for its beginning
 	text, err := s.source()
 	if err == io.EOF {
 		s.end = true
@@ -85,7 +86,7 @@ func (s *scanner) fill() error {
 		return err
 	}
 	s.buf = append(s.buf[:copy(s.buf, s.buf[s.pos:])], text...)
-	s.pos, s.start, s.lf = 0, 0, -1
+	s.pos, s.start = 0, 0
 	return nil
 }
 
