@@ -23,9 +23,18 @@ const (
 
 // cli is every command. Each lives in a file of its own name.
 type cli struct {
-	Check checkCmd `cmd:"" help:"Tell what would become of each line of a sheet, without touching a portal."`
-	Run   runCmd   `cmd:"" help:"Fetch the documents of a sheet's POs on this machine, from start to end."`
-	Demo  demoCmd  `cmd:"" help:"Run the demo portal: a stand-in for a procurement portal, for trying Purser out."`
+	Check   checkCmd   `cmd:"" help:"Tell what would become of each line of a sheet, without touching a portal."`
+	Run     runCmd     `cmd:"" help:"Fetch the documents of a sheet's POs on this machine, from start to end."`
+	Local   localCmd   `cmd:"" help:"Run Purser's AWS stack on this machine: S3, SQS, DynamoDB and the functions."`
+	Demo    demoCmd    `cmd:"" help:"Run the demo portal: a stand-in for a procurement portal, for trying Purser out."`
+	Submit  submitCmd  `cmd:"" help:"Drop a sheet into a stack's bucket."`
+	Status  statusCmd  `cmd:"" help:"Show the jobs, or one job."`
+	Watch   watchCmd   `cmd:"" help:"Show a job live, until it has ended."`
+	Get     getCmd     `cmd:"" help:"Bring a job's documents and results here."`
+	Open    openCmd    `cmd:"" help:"Show a job's report."`
+	Redrive redriveCmd `cmd:"" help:"Try failed POs again."`
+	Cancel  cancelCmd  `cmd:"" help:"Call a job off."`
+	Session sessionCmd `cmd:"" help:"Keep the portal's session."`
 }
 
 // app is what every command gets: where to write, and the context that Ctrl-C ends.

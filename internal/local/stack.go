@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -191,22 +193,22 @@ func (o Options) complete() (Options, error) {
 	if o.Data, err = filepath.EvalSymlinks(data); err != nil {
 		return o, err
 	}
-	o.Listen = orDefault(o.Listen, DefaultListen)
-	o.AccessKey = orDefault(o.AccessKey, DefaultAccessKey)
-	o.SecretKey = orDefault(o.SecretKey, DefaultSecretKey)
-	o.Region = orDefault(o.Region, DefaultRegion)
-	o.Environments = orDefault(o.Environments, DefaultEnvironments)
-	o.DispatcherMemory = orDefault(o.DispatcherMemory, DefaultDispatcherMemory)
-	o.DownloaderMemory = orDefault(o.DownloaderMemory, DefaultDownloaderMemory)
-	o.DispatcherTimeout = wholeSeconds(orDefault(o.DispatcherTimeout, DefaultDispatcherTimeout))
-	o.DownloaderTimeout = wholeSeconds(orDefault(o.DownloaderTimeout, DefaultDownloaderTimeout))
-	o.BatchSize = orDefault(o.BatchSize, DefaultBatchSize)
+	o.Listen = cmp.Or(o.Listen, DefaultListen)
+	o.AccessKey = cmp.Or(o.AccessKey, DefaultAccessKey)
+	o.SecretKey = cmp.Or(o.SecretKey, DefaultSecretKey)
+	o.Region = cmp.Or(o.Region, DefaultRegion)
+	o.Environments = cmp.Or(o.Environments, DefaultEnvironments)
+	o.DispatcherMemory = cmp.Or(o.DispatcherMemory, DefaultDispatcherMemory)
+	o.DownloaderMemory = cmp.Or(o.DownloaderMemory, DefaultDownloaderMemory)
+	o.DispatcherTimeout = wholeSeconds(cmp.Or(o.DispatcherTimeout, DefaultDispatcherTimeout))
+	o.DownloaderTimeout = wholeSeconds(cmp.Or(o.DownloaderTimeout, DefaultDownloaderTimeout))
+	o.BatchSize = cmp.Or(o.BatchSize, DefaultBatchSize)
 	o.Window = wholeSeconds(o.Window)
-	o.MaxConcurrency = min(orDefault(o.MaxConcurrency, o.Environments), o.Environments)
-	o.Visibility = wholeSeconds(orDefault(o.Visibility, o.DownloaderTimeout+visibilityMargin))
-	o.MaxReceives = orDefault(o.MaxReceives, DefaultMaxReceives)
-	o.RetryDelay = orDefault(o.RetryDelay, DefaultRetryDelay)
-	o.SweepEvery = orDefault(o.SweepEvery, DefaultSweepEvery)
+	o.MaxConcurrency = min(cmp.Or(o.MaxConcurrency, o.Environments), o.Environments)
+	o.Visibility = wholeSeconds(cmp.Or(o.Visibility, o.DownloaderTimeout+visibilityMargin))
+	o.MaxReceives = cmp.Or(o.MaxReceives, DefaultMaxReceives)
+	o.RetryDelay = cmp.Or(o.RetryDelay, DefaultRetryDelay)
+	o.SweepEvery = cmp.Or(o.SweepEvery, DefaultSweepEvery)
 	if o.Log == nil {
 		silent := logrus.New()
 		silent.SetOutput(io.Discard)
@@ -253,14 +255,6 @@ func executable(path string) (string, error) {
 	return path, nil
 }
 
-func orDefault[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
-	}
-	return value
-}
-
 // serve puts all services on one port.
 func (s *Stack) serve(ctx context.Context) error {
 	var config net.ListenConfig
@@ -268,7 +262,7 @@ func (s *Stack) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listening for the local services (another program may have the port; choose another one): %w", err)
 	}
-	s.endpoint = "http://" + listener.Addr().String()
+	s.endpoint = "http://" + reachable(listener.Addr())
 	s.server = &http.Server{Handler: s.services.Handler(), ReadHeaderTimeout: 30 * time.Second}
 	s.served.Go(func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -276,6 +270,15 @@ func (s *Stack) serve(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// reachable is the address by which this machine reaches a listener.
+func reachable(address net.Addr) string {
+	tcp, ok := address.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() { // it listens for others, too: containers, say
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return address.String()
 }
 
 // Endpoint is the address of all services.
@@ -363,7 +366,9 @@ func (s *Stack) close(ctx context.Context) error {
 	}
 	s.pumps.Wait() // they delete what succeeded while the services still serve
 	if s.server != nil {
-		if err := s.server.Shutdown(ctx); err != nil { // a client holds on
+		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
+		if err := s.server.Shutdown(ctx); err != nil {
 			_ = s.server.Close()
 		}
 		s.served.Wait()
@@ -379,6 +384,7 @@ func (s *Stack) close(ctx context.Context) error {
 
 const (
 	closeTimeout = 10 * time.Second // for busy functions, without a deadline of the caller's
+	drainTimeout = time.Second      // for requests of other clients, who may wait for a message
 
 	// stateDirName is the folder in the data directory for all that is no bucket.
 	stateDirName = ".purser"
