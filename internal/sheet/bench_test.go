@@ -1,3 +1,5 @@
+//go:build unix
+
 package sheet
 
 import (
@@ -5,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,7 +17,17 @@ import (
 // benchmarkRows is how many rows a benchmark's sheet has.
 const benchmarkRows = 200_000
 
-// BenchmarkOpen reads sheets of the kinds that are common, and tells rows per second. Run it with -cpu 1.
+// cpuTime is the processor time that this process used, which unlike the clock does not count what other programs took.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// BenchmarkOpen reads sheets of the kinds that are common, and tells rows per second of one core.
 func BenchmarkOpen(b *testing.B) {
 	for _, c := range []struct{ name, header, row string }{
 		{"plain", "PO_NUMBER;STATUS;<|>;SUPPLIER;Year;Quarter\n", "PO%08d;;;Acme Ltd;2024;Q1\n"},
@@ -34,6 +47,7 @@ func BenchmarkOpen(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(sheet.Len()))
+			start := cpuTime(b)
 			for b.Loop() {
 				r, err := Open(bytes.NewReader(sheet.Bytes()), "bench.csv", Options{})
 				if err != nil {
@@ -56,7 +70,7 @@ func BenchmarkOpen(b *testing.B) {
 					b.Fatalf("%d rows were accepted", accepted)
 				}
 			}
-			b.ReportMetric(float64(benchmarkRows*b.N)/b.Elapsed().Seconds(), "rows/s")
+			b.ReportMetric(float64(benchmarkRows*b.N)/(cpuTime(b)-start).Seconds(), "rows/cpu-s")
 		})
 	}
 }
@@ -95,10 +109,11 @@ func BenchmarkWriteResult(b *testing.B) {
 		fmt.Fprintf(&sheet, "PO%08d;;;Acme Ltd;2024\n", 10_000_000+i)
 	}
 	b.ReportAllocs()
+	start := cpuTime(b)
 	for b.Loop() {
 		if err := WriteResult(io.Discard, bytes.NewReader(sheet.Bytes()), "bench.csv", Options{}, &everyRow{}, time.UTC); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(benchmarkRows*b.N)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(benchmarkRows*b.N)/(cpuTime(b)-start).Seconds(), "rows/cpu-s")
 }
