@@ -33,38 +33,38 @@ const cleanUpTime = 5 * time.Second
 
 // clicks owns the directory that clicked downloads go through. The download directory is a setting of a whole browser context,
 // and the last call wins (https://github.com/chromedp/chromedp/issues/799), so there is one for all tabs, in which a file's name
-// is the download's GUID. It lives while a click does.
+// is the download's GUID. It stays for the client's life: Chromium makes it anew for a download that is cancelled too late.
 type clicks struct {
 	parent string
 
-	mu     sync.Mutex
-	dir    string
-	active int
+	mu  sync.Mutex
+	dir string
 }
 
-// enter gives the directory to one more click.
-func (c *clicks) enter() (string, error) {
+func (c *clicks) directory() (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.active == 0 {
+	if c.dir == "" {
 		dir, err := os.MkdirTemp(c.parent, "purser-clicks-*")
 		if err != nil {
 			return "", diskError(err)
 		}
 		c.dir = dir
 	}
-	c.active++
+	if err := os.MkdirAll(c.dir, 0o700); err != nil { // somebody swept the place
+		return "", diskError(err)
+	}
 	return c.dir, nil
 }
 
-// leave ends one click's use of it, and removes it after the last.
-func (c *clicks) leave() error {
+func (c *clicks) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.active--; c.active > 0 {
+	dir := c.dir
+	if c.dir = ""; dir == "" {
 		return nil
 	}
-	return os.RemoveAll(c.dir)
+	return os.RemoveAll(dir)
 }
 
 // Click fetches and verifies an attachment by a click: script is a JavaScript expression that clicks the link in the tab's
@@ -74,17 +74,14 @@ func (c *Client) Click(tab context.Context, script string, labels []string, dir 
 	if err := c.limits.rate.Wait(tab); err != nil {
 		return File{}, contextError(tab, "an attachment by a click")
 	}
-	shared, err := c.clicks.enter()
+	shared, err := c.clicks.directory()
 	if err != nil {
 		return File{}, err
 	}
 	ctx, cancel := context.WithCancel(tab)
 	defer cancel()
 	k := &click{client: c, tab: ctx, script: script, dir: shared, wake: make(chan struct{}, 1), frames: map[cdp.FrameID]bool{}}
-	defer func() {
-		k.cleanUp(tab)
-		k.logFailure(c.clicks.leave())
-	}()
+	defer k.cleanUp(tab)
 	if err := k.listen(); err != nil {
 		return File{}, k.failure(err, "watching for downloads")
 	}

@@ -218,7 +218,7 @@ func wantNothingLeft(t *testing.T, p *portal, tab context.Context) {
 				left = append(left, info.URL)
 			}
 		}
-		files, err := filepath.Glob(filepath.Join(p.client.clicks.parent, "*"))
+		files, err := filepath.Glob(filepath.Join(p.client.clicks.parent, "*", "*"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -79,11 +79,13 @@ func (c *Client) SetSession(cookies []*http.Cookie, userAgent string) {
 	c.session.Store(newSession(cookies, userAgent))
 }
 
-// CloseIdleConnections ends the connections that no transfer uses.
-func (c *Client) CloseIdleConnections() {
+// Close ends idle connections, and removes the directory that clicked downloads go through. The browser should be gone by then:
+// it makes the directory anew for a download that still runs.
+func (c *Client) Close() error {
 	if idle, ok := c.limits.base.(interface{ CloseIdleConnections() }); ok {
 		idle.CloseIdleConnections()
 	}
+	return c.clicks.close()
 }
 
 // Request is one attachment to fetch.

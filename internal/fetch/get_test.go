@@ -69,7 +69,9 @@ func newPortal(t *testing.T, handler http.HandlerFunc, change func(*Options)) *p
 	}
 	p.client = New(o)
 	t.Cleanup(func() {
-		p.client.CloseIdleConnections()
+		if err := p.client.Close(); err != nil {
+			t.Error(err)
+		}
 		p.CloseClientConnections()
 		p.Close()
 		if left, _ := filepath.Glob(filepath.Join(p.dir, "*")); t.Failed() && len(left) > 0 {
@@ -744,7 +746,7 @@ func TestAddressesThatNoPortalHasAreRefusedWhenDialled(t *testing.T) {
 	}
 
 	client := New(Options{Allowed: func(*url.URL) bool { return true }})
-	defer client.CloseIdleConnections()
+	defer client.Close()
 	dir := t.TempDir()
 	_, err := client.Get(t.Context(), Request{URL: "http://169.254.169.254/latest/meta-data/f.pdf", Dir: dir})
 	var e *po.Error
