@@ -1,16 +1,16 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/purserhq/purser/internal/archive"
 	"github.com/purserhq/purser/internal/ledger"
 	"github.com/purserhq/purser/internal/po"
 )
+
+// worstReasons is how many reasons a notice names.
+const worstReasons = 5
 
 // Finished is what people are told of a job that has ended: totals, the worst reasons, where to look.
 func Finished(job ledger.Job, s Summary) (subject, text string) {
@@ -31,20 +31,17 @@ func Finished(job ledger.Job, s Summary) (subject, text string) {
 			fmt.Fprintf(&b, "%8d  %s\n", n, status)
 		}
 	}
-	codes := slices.SortedFunc(maps.Keys(s.ByErrorCode), func(x, y po.ErrorCode) int {
-		return cmp.Or(cmp.Compare(s.ByErrorCode[y], s.ByErrorCode[x]), cmp.Compare(x, y))
-	})
-	if len(codes) > 0 {
-		b.WriteString("\nReasons, the most frequent first:\n")
-		for _, code := range codes[:min(5, len(codes))] {
-			fmt.Fprintf(&b, "%8d  %s\n", s.ByErrorCode[code], code)
+	if codes := byFrequency(s.ByErrorCode); len(codes) > 0 {
+		b.WriteString("\nWhy, the most frequent first:\n")
+		for _, code := range codes[:min(worstReasons, len(codes))] {
+			fmt.Fprintf(&b, "%8d  %s: %s\n", s.ByErrorCode[code], code, reasons[code].What)
 		}
 	}
 	if s.InDLQ > 0 {
 		fmt.Fprintf(&b, "\n%d POs can be tried again: purser redrive %s\n", s.InDLQ, job.ID)
 	}
-	fmt.Fprintf(&b, "\nFiles: %d, %d bytes, under download/%s/ in the bucket %s.\nReport: %s\n",
-		s.Files, s.Bytes, job.ID, job.Bucket, archive.ResultKey(job.ID, ReportName))
+	fmt.Fprintf(&b, "\nFiles: %d, %s, under download/%s/ in the bucket %s.\nReport: %s\n",
+		s.Files, size(s.Bytes), job.ID, job.Bucket, archive.ResultKey(job.ID, ReportName))
 	return subject, b.String()
 }
 

@@ -43,19 +43,33 @@ type Finalizer struct {
 	Now      func() time.Time // nil is time.Now
 }
 
+// ErrChanged happens when rows were redriven, and became final again, while their job's results were written: these would tell
+// what was. Finalize is to be called again.
+var ErrChanged = errors.New("the job's rows changed meanwhile")
+
 // Finalize writes the results of a job whose rows are all final, ends it, and tells people, once. A job that has ended already,
-// or whose rows are not all final (a redrive opened some again), is left alone.
+// or whose rows are not all final (a redrive opened some again, or its last rows are still worked), is left alone: its end asks
+// again.
 func (f *Finalizer) Finalize(ctx context.Context, id string) error {
 	job, err := f.Ledger.Job(ctx, id)
 	if err != nil {
 		return err
 	}
-	if job.Ended() || !job.Complete() && !job.Stopped() {
+	if job.Ended() || !job.Complete() {
 		return nil
 	}
 	summary, err := f.write(ctx, job)
 	if err != nil {
 		return fmt.Errorf("writing the results of %s: %w", id, err)
+	}
+	now, err := f.Ledger.Job(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case !now.Complete():
+		return nil
+	case !summary.addsUpTo(now.Counters):
+		return fmt.Errorf("writing the results of %s: %w", id, ErrChanged)
 	}
 	first, err := f.Ledger.Finish(ctx, id)
 	if err != nil || !first {
@@ -118,7 +132,7 @@ func (f *Finalizer) write(ctx context.Context, job ledger.Job) (Summary, error) 
 		return errors.Join(manifest.add(r), html.add(r))
 	}}
 	defer rows.close()
-	if err := f.writeSheet(ctx, job, rows, location); err != nil {
+	if summary.Result, err = f.writeSheet(ctx, job, rows, location); err != nil {
 		return abort(err)
 	}
 	if err := rows.drain(); err != nil {
@@ -133,28 +147,29 @@ func (f *Finalizer) write(ctx context.Context, job ledger.Job) (Summary, error) 
 	return summary, f.Archive.Put(ctx, archive.ResultKey(job.ID, SummaryName), "application/json", summary.encode())
 }
 
-// writeSheet writes the filled-in sheet. A job whose sheet could not be read, or is gone, has none.
-func (f *Finalizer) writeSheet(ctx context.Context, job ledger.Job, rows *results, location *time.Location) error {
+// writeSheet writes the filled-in sheet, and returns its name. A job whose sheet could not be read, or is gone, has none.
+func (f *Finalizer) writeSheet(ctx context.Context, job ledger.Job, rows *results, location *time.Location) (string, error) {
 	if job.State == ledger.FailedJob {
-		return nil
+		return "", nil
 	}
 	input, _, err := f.Archive.Open(ctx, job.Key, job.VersionID, job.ETag)
 	if errors.Is(err, archive.ErrGone) {
 		f.Log.WithField("job", job.ID).Warn("the sheet was deleted or replaced meanwhile; there is no filled-in one")
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer input.Close()
-	out, err := f.Archive.Writer(ctx, archive.ResultKey(job.ID, ResultName(job.Name)), "text/csv; charset=utf-8")
+	name := ResultName(job.Name)
+	out, err := f.Archive.Writer(ctx, archive.ResultKey(job.ID, name), "text/csv; charset=utf-8")
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := sheet.WriteResult(out, input, job.Name, f.Sheet, rows, location); err != nil {
-		return errors.Join(err, out.CloseWithError(err))
+		return "", errors.Join(err, out.CloseWithError(err))
 	}
-	return out.Close()
+	return name, out.Close()
 }
 
 // results gives the ledger's rows to the sheet's writer, and shows each to the other writers as it passes.

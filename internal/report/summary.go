@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"maps"
 	"time"
 
 	"github.com/purserhq/purser/internal/ledger"
@@ -22,6 +23,7 @@ type Summary struct {
 	Sheet       string                 `json:"sheet"`
 	State       string                 `json:"state"` // FINISHED, FAILED or CANCELLED
 	Error       string                 `json:"error,omitempty"`
+	Result      string                 `json:"result,omitempty"` // name of the filled-in sheet; none when the sheet is gone or unreadable
 	Started     time.Time              `json:"started"`
 	Finished    time.Time              `json:"finished"`
 	ByStatus    map[po.Status]int64    `json:"by_status"`
@@ -29,8 +31,9 @@ type Summary struct {
 	Files       int64                  `json:"files"`
 	Bytes       int64                  `json:"bytes"`
 	Duplicates  int64                  `json:"duplicate_rows"`
-	Skipped     int64                  `json:"skipped_rows"` // were COMPLETED already
-	InDLQ       int64                  `json:"in_dlq"`       // failed rows whose message can be redriven
+	Skipped     int64                  `json:"skipped_rows"`  // were COMPLETED already
+	Rejected    int64                  `json:"rejected_rows"` // hold no PO number that can be used; they are FAILED
+	InDLQ       int64                  `json:"in_dlq"`        // failed rows whose message lies in the dead-letter queue
 	Launches    int64                  `json:"browser_launches"`
 	Invocations int64                  `json:"invocations"`
 }
@@ -72,9 +75,18 @@ func (s *Summary) add(r ledger.Row) {
 	if r.Skipped {
 		s.Skipped++
 	}
+	if r.Code == po.CodeInput {
+		s.Rejected++
+	}
 	if r.InDLQ {
 		s.InDLQ++
 	}
+}
+
+// addsUpTo tells whether the rows that were read are those that the counters count.
+func (s Summary) addsUpTo(c po.Counters) bool {
+	return s.TotalPOs == c.Done && s.Files == c.Files && s.Bytes == c.Bytes &&
+		maps.Equal(s.ByStatus, c.ByStatus) && maps.Equal(s.ByErrorCode, c.ByCode)
 }
 
 func (s Summary) encode() []byte {
