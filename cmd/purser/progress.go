@@ -90,6 +90,7 @@ type progress struct {
 	tasks string // what is worked at this moment, for a terminal
 	pace  pace
 	last  time.Time // of a line
+	whole bool      // the line that says that all is done was written
 	note  string
 
 	bars *mpb.Progress
@@ -111,8 +112,8 @@ func (p *progress) show(now time.Time, done, total int64, note string) {
 		fmt.Fprintln(p.out, "⏸ "+note)
 	}
 	p.note = note
-	if total > 0 && (now.Sub(p.last) >= lineEvery || done == total && !p.last.IsZero()) {
-		p.last = now
+	if total > 0 && !p.whole && (now.Sub(p.last) >= lineEvery || done == total) {
+		p.last, p.whole = now, done == total
 		if p.unit == "POs" {
 			fmt.Fprintln(p.out, p.pace.line(now, done, total))
 		} else {
