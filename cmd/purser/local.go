@@ -171,12 +171,13 @@ var reachText = template.Must(template.New("reach").Parse(`Purser's stack runs a
   Logs          {{.Logs}}
 {{- end}}
 
-With the AWS CLI:
+With the AWS CLI (whose version 1 wants --endpoint-url for SQS):
   export {{.Env}}
   aws s3 ls --recursive s3://{{.Bucket}}/
   aws s3 cp pos.csv s3://{{.Bucket}}/input/pos.csv
-  aws sqs get-queue-attributes --attribute-names All --queue-url {{.QueueURL}}
-  aws sqs receive-message --queue-url {{.DLQURL}}
+  aws sqs --endpoint-url {{.Endpoint}} get-queue-attributes --attribute-names All --queue-url {{.QueueURL}}
+  aws sqs --endpoint-url {{.Endpoint}} receive-message --queue-url {{.DLQURL}}
+  aws sqs --endpoint-url {{.Endpoint}} start-message-move-task --source-arn {{.DLQARN}}
   aws secretsmanager put-secret-value --secret-id {{.SecretARN}} --secret-string file://cookies.json
 {{if .Functions}}
 Or copy a sheet into {{.Files}}/input.

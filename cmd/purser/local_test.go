@@ -77,7 +77,7 @@ func TestLocalTellsHowToReachIt(t *testing.T) {
 	stop()
 	for _, want := range []string{
 		"runs at http://127.0.0.1:", "Access key    purser\n", "Secret key    purser-local\n", "AWS_ENDPOINT_URL=http://127.0.0.1:",
-		"aws s3 cp pos.csv s3://purser/input/", "aws sqs receive-message --queue-url http://127.0.0.1:",
+		"aws s3 cp pos.csv s3://purser/input/", "start-message-move-task --source-arn arn:aws:sqs:us-east-1:",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, text.String())

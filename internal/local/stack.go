@@ -99,6 +99,7 @@ type Names struct {
 	Table     string `json:"table"`
 	QueueURL  string `json:"queue_url"`
 	DLQURL    string `json:"dead_letter_queue_url"`
+	DLQARN    string `json:"dead_letter_queue_arn"`
 	TopicARN  string `json:"topic_arn"`
 	SecretARN string `json:"secret_arn"`
 }

@@ -62,11 +62,10 @@ func (s *Stack) makeQueues(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	arn, err := queueARN(ctx, client, s.DLQURL)
-	if err != nil {
+	if s.DLQARN, err = queueARN(ctx, client, s.DLQURL); err != nil {
 		return err
 	}
-	redrive, err := json.Marshal(map[string]any{"deadLetterTargetArn": arn, "maxReceiveCount": s.options.MaxReceives})
+	redrive, err := json.Marshal(map[string]any{"deadLetterTargetArn": s.DLQARN, "maxReceiveCount": s.options.MaxReceives})
 	if err != nil {
 		return err
 	}
