@@ -193,6 +193,7 @@ func (b *Browser) start(ctx context.Context) error {
 	b.replacing = true // unless Shutdown ends it
 	generation := b.generation
 	b.mu.Unlock()
+	go b.watch(p)
 	b.log.WithFields(logrus.Fields{"pid": p.pid, "product": p.version.Product, "generation": generation}).Info("the browser runs")
 	return nil
 }

@@ -1,8 +1,11 @@
+//go:build linux
+
 package browser
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -34,7 +37,41 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(parentVariable); dir != "" {
 		playParent(dir)
 	}
-	goleak.VerifyTestMain(m)
+	code := m.Run()
+	if warm.b != nil {
+		if err := errors.Join(warm.b.Shutdown(context.Background()), os.Remove(warm.b.o.TempDir)); err != nil {
+			fmt.Fprintln(os.Stderr, "ending the shared browser:", err)
+			code = 1
+		}
+	}
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// warm is the browser that the tests share which do not harm it.
+var warm struct{ b *Browser }
+
+// blocked are the patterns that the shared browser blocks.
+var blocked = []string{"*/tracker.js", "*://analytics.example.com/*"}
+
+// warmBrowser is the shared browser, as good as new.
+func warmBrowser(t *testing.T) *Browser {
+	t.Helper()
+	path := chromium(t)
+	if warm.b == nil {
+		dir, err := os.MkdirTemp("", "warm")
+		require.NoError(t, err)
+		warm.b = New(Options{Path: path, Headless: true, TempDir: dir, BlockedURLs: blocked})
+	}
+	require.NoError(t, warm.b.Ensure(t.Context()))
+	require.NoError(t, warm.b.ClearCookies(t.Context()))
+	require.Empty(t, pages(t, warm.b), "a test before this one left a page open")
+	return warm.b
 }
 
 func TestManyCallersStartOneBrowser(t *testing.T) {
@@ -109,6 +146,7 @@ func TestAKilledBrowserIsReplaced(t *testing.T) {
 
 func TestAKilledRendererCostsItsTabOnly(t *testing.T) {
 	b := start(t, Options{})
+	eventually(t, "the renderer of the first page", func() bool { return len(renderers(b)) == 1 })
 	before := renderers(b)
 	tab := openTab(t, b)
 	var own []int

@@ -1,3 +1,5 @@
+//go:build linux
+
 package browser
 
 import (
@@ -13,7 +15,7 @@ import (
 )
 
 func TestCookiesAreKeptAsTheyWereGiven(t *testing.T) {
-	b := start(t, Options{})
+	b := warmBrowser(t)
 	later := time.Now().Add(time.Hour).Truncate(time.Second).UTC()
 	given := []*http.Cookie{
 		{Name: "__Host-strict", Value: "1", Domain: "portal.example.com", Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode},
@@ -40,7 +42,7 @@ func TestEveryTabSendsTheSession(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	b := start(t, Options{})
+	b := warmBrowser(t)
 	require.NoError(t, b.SetCookies(t.Context(), []*http.Cookie{{Name: "session", Value: "7", Domain: "127.0.0.1"}}))
 	for range 2 {
 		tab := openTab(t, b)
@@ -51,7 +53,7 @@ func TestEveryTabSendsTheSession(t *testing.T) {
 }
 
 func TestACookieThatChromiumRefusesDoesNotSpoilTheOthers(t *testing.T) {
-	b := start(t, Options{})
+	b := warmBrowser(t)
 	bad := &http.Cookie{Name: "__Host-bad", Value: "needs to be secure", Domain: "example.com"}
 	require.NoError(t, b.SetCookies(t.Context(), []*http.Cookie{bad, {Name: "good", Value: "1", Domain: "example.com"}}))
 	got, err := b.Cookies(t.Context())

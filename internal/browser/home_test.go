@@ -1,9 +1,12 @@
+//go:build linux
+
 package browser
 
 import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -42,6 +45,20 @@ func TestSweepRemovesWhatDeadBrowsersLeft(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, "files", "invoice.pdf"))
 
 	sweep(filepath.Join(dir, "none"), testLog(t)) // no such directory is no trouble
+}
+
+func TestAFullDiskIsSaidBeforeTheStart(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skip("a small disk needs root: ", err)
+	}
+	defer func() { require.NoError(t, syscall.Unmount(dir, 0)) }()
+	b := newBrowser(t, Options{TempDir: dir})
+	err := b.Ensure(t.Context())
+	require.ErrorContains(t, err, "only 8 MB are free in "+dir+", and the browser needs 64 MB")
+	assertOurs(t, err)
+	assert.Empty(t, dirEntries(t, dir))
+	b.o.TempDir = t.TempDir() // the disk is unmounted before the last look into it
 }
 
 func TestAHomeNeedsAPlaceWhereItCanBe(t *testing.T) {

@@ -40,6 +40,8 @@ func killGroup(leader int) error {
 	return err
 }
 
+func killProcess(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
+
 // endGroup kills the group until nothing is left of it, zombies included, and returns how many are left at the end of the limit.
 func endGroup(leader int, limit time.Duration) (left int) {
 	deadline := time.Now().Add(limit)
@@ -123,17 +125,18 @@ func killUsersOf(dir string) {
 	})
 }
 
-// treeMemory is the memory of the leader's group and the number of its processes. Pages that several processes share are counted
-// once (PSS): the sum of resident sizes would count Chromium's 200 MB of code once a process.
-func treeMemory(leader int) (total int64, pids int) {
+// treeUsage is what the processes of the leader's group take. Pages that several processes share are counted once (PSS): the sum
+// of resident sizes would count Chromium's 200 MB of code once a process.
+func treeUsage(leader int) []usage {
+	var all []usage
 	for _, m := range group(leader) {
 		if m.zombie {
 			continue
 		}
-		pids++
-		total += processMemory(m.pid)
+		line, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(m.pid), "cmdline"))
+		all = append(all, usage{pid: m.pid, bytes: processMemory(m.pid), renderer: bytes.Contains(line, []byte("--type=renderer"))})
 	}
-	return total, pids
+	return all
 }
 
 func processMemory(pid int) int64 {

@@ -47,13 +47,3 @@ func (b *Browser) NeedsRecycle() (reason string, yes bool) {
 	}
 	return "", false
 }
-
-// measure looks at the process tree and keeps the peak. There is no sampling goroutine: it would not run while the environment is
-// frozen, so everybody who passes by looks.
-func (b *Browser) measure(p *process) (memory int64, pids int) {
-	memory, pids = treeMemory(p.pid)
-	b.mu.Lock()
-	b.peak = max(b.peak, memory)
-	b.mu.Unlock()
-	return memory, pids
-}

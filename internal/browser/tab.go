@@ -43,6 +43,7 @@ var (
 type Tab struct {
 	b      *Browser
 	p      *process
+	id     target.ID
 	page   context.Context         // chromedp's; it outlives ctx until Close
 	end    context.CancelCauseFunc // ends page
 	ctx    context.Context
@@ -98,21 +99,15 @@ func (t *Tab) Close() {
 
 // open opens the page and sets it up.
 func (t *Tab) open(ctx context.Context, blocked []string) error {
-	var life context.Context
-	life, t.end = context.WithCancelCause(t.p.ctx)
-	t.page, _ = chromedp.NewContext(life, chromedp.WithListener(t.notice))
-
-	// The page lives as long as the context that opens it, so that one has no limit, and the opening is broken off from outside.
 	opening, stop := context.WithTimeout(ctx, openTimeout)
 	defer stop()
-	opened := context.AfterFunc(opening, func() { t.end(context.Cause(opening)) })
-	err := chromedp.Do(t.page, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		return furnish(ctx, target, blocked)
-	}))
-	if opened() && err == nil {
-		return nil
+	err := t.create(opening)
+	if err == nil {
+		if err = t.attach(opening, blocked); err == nil {
+			return nil
+		}
+		t.discard()
 	}
-	t.end(errClosed) // chromedp then closes what there is of the page
 	switch {
 	case t.p.dead():
 		return resourceError("opening a tab: %w", ErrLost)
@@ -125,6 +120,54 @@ func (t *Tab) open(ctx context.Context, blocked []string) error {
 		return resourceError("a tab did not open within %v", openTimeout)
 	}
 	return resourceError("opening a tab: %w", err)
+}
+
+// create makes the target. chromedp would do that too, but when it is broken off it forgets the target, which then stays.
+func (t *Tab) create(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	type answer struct {
+		id  target.ID
+		err error
+	}
+	created := make(chan answer, 1)
+	go func() {
+		call, cancel := context.WithTimeout(t.p.ctx, openTimeout)
+		defer cancel()
+		// In a window of its own: a tab behind another one is hidden, and a hidden page gets no animation frames.
+		result, err := chromedp.CallBrowser(call, target.CreateTarget, target.CreateTargetParams{URL: "about:blank", NewWindow: new(true)})
+		created <- answer{result.TargetID, err}
+	}()
+	select {
+	case a := <-created:
+		t.id = a.id
+		return a.err
+	case <-ctx.Done():
+		go func() {
+			if a := <-created; a.err == nil {
+				_ = t.p.closeTargets([]target.ID{a.id})
+			}
+		}()
+		return ctx.Err()
+	}
+}
+
+// attach connects to the target and sets it up.
+func (t *Tab) attach(ctx context.Context, blocked []string) error {
+	var life context.Context
+	life, t.end = context.WithCancelCause(t.p.ctx)
+	t.page, _ = chromedp.NewContext(life, chromedp.WithTargetID(t.id), chromedp.WithListener(t.notice))
+
+	// The connection lives as long as the context that opens it, so that one has no limit, and is ended from outside.
+	attached := context.AfterFunc(ctx, func() { t.end(context.Cause(ctx)) })
+	err := chromedp.Do(t.page, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		return furnish(ctx, target, blocked)
+	}))
+	if !attached() {
+		return ctx.Err()
+	}
+	return err
 }
 
 // furnish sets a new page up.
@@ -199,8 +242,7 @@ func (t *Tab) answer(kind page.DialogType) {
 // in the middle of a navigation to about:blank, which stays for ever otherwise. What even that does not remove is left to Recycle.
 func (t *Tab) discard() {
 	defer t.end(errClosed)
-	id := chromedp.FromContext(t.page).Target.TargetID
-	targets := append(t.p.openedBy(id), id)
+	targets := append(t.p.openedBy(t.id), t.id)
 	if t.p.closeTargets(targets) == nil || t.p.dead() {
 		return
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package browser
 
 import (
@@ -66,7 +68,7 @@ func navigate(t *testing.T, tab *Tab, url string) {
 }
 
 func TestATabEndsWithItsDeadline(t *testing.T) {
-	b := start(t, Options{})
+	b := warmBrowser(t)
 	tab := openTab(t, b)
 	defer tab.Close()
 	tab.cancel()
@@ -82,7 +84,7 @@ func TestATabEndsWithItsDeadline(t *testing.T) {
 }
 
 func TestATabEndsWithItsInvocation(t *testing.T) {
-	b := start(t, Options{})
+	b := warmBrowser(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	tab, err := b.Tab(ctx)
 	require.NoError(t, err)
@@ -98,13 +100,30 @@ func TestATabEndsWithItsInvocation(t *testing.T) {
 	assertWorks(t, b)
 }
 
+func TestATabThatIsBrokenOffWhileItOpensLeavesNoPage(t *testing.T) {
+	b := warmBrowser(t)
+	for i := range 30 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*3*time.Millisecond)
+		tab, err := b.Tab(ctx)
+		if err == nil {
+			tab.Close()
+		} else {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+		cancel()
+	}
+	eventually(t, "every page to be closed", func() bool { return len(pages(t, b)) == 0 })
+	assert.Zero(t, b.Status().Tabs)
+	assertNoSuspicion(t, b)
+}
+
 func TestAPageThatLoopsForEverCostsItsTabOnly(t *testing.T) {
 	b := start(t, Options{})
 	s := newSite(t, map[string]string{"/": "<title>other</title>"})
 	other := openTab(t, b)
 	defer other.Close()
 	navigate(t, other, s.URL)
-	before := renderers(b)
+	eventually(t, "the renderers of two pages", func() bool { return len(renderers(b)) == 2 })
 
 	tab := openTab(t, b)
 	short, cancel := context.WithTimeout(tab.Context(), time.Second)
@@ -115,12 +134,33 @@ func TestAPageThatLoopsForEverCostsItsTabOnly(t *testing.T) {
 	tab.Close()
 	assert.Less(t, time.Since(began), 6*closeTabTimeout)
 
-	eventually(t, "the looping renderer to end", func() bool { return len(renderers(b)) <= len(before) })
+	eventually(t, "the looping renderer to end", func() bool { return len(renderers(b)) == 2 })
 	assert.Equal(t, "other", evaluate[string](t, other, "document.title"))
 	assert.Equal(t, 1, b.Status().Tabs)
 	require.NoError(t, b.Ensure(t.Context()))
 	assert.Equal(t, 1, b.Generation())
 	assertNoSuspicion(t, b)
+}
+
+func TestAPageThatEatsMemoryCostsItsTabOnly(t *testing.T) {
+	b := start(t, Options{MemoryLimit: 600 << 20})
+	other := openTab(t, b)
+	defer other.Close()
+	tab := openTab(t, b)
+	// What V8's own limit does not count. It stops at some size, so that a failing test does not eat the machine.
+	_, err := chromedp.Run(tab.Context(), chromedp.Evaluate[int](`new Promise(resolve => {
+		const eaten = [];
+		const eat = () => eaten.length == 40 ? setTimeout(resolve, 60000) : (eaten.push(new Uint8Array(25 << 20).fill(7)), setTimeout(eat, 0));
+		eat();
+	})`, chromedp.EvalAwaitPromise))
+	err = tab.Explain(err)
+	require.ErrorIs(t, err, errCrashed)
+	assert.Equal(t, po.CodeResource, po.AsError(err).Code)
+	tab.Close()
+
+	assert.Equal(t, 1, evaluate[int](t, other, "1"))
+	assert.Equal(t, 1, b.Generation())
+	assert.Greater(t, b.Status().MemoryPeak, int64(600<<20))
 }
 
 func TestAPageIsClosedInAnyState(t *testing.T) {
@@ -133,7 +173,7 @@ func TestAPageIsClosedInAnyState(t *testing.T) {
 	}))
 	defer stuck.Close()
 	defer close(hang)
-	b := start(t, Options{})
+	b := warmBrowser(t)
 	s := newSite(t, map[string]string{"/": strings.Repeat("<p>paragraph", 5000)})
 	for name, script := range map[string]string{
 		"a navigation to nowhere":     "location = 'about:blank'",
@@ -159,7 +199,7 @@ func TestAPageIsClosedInAnyState(t *testing.T) {
 }
 
 func TestDialogsDoNotStopAPage(t *testing.T) {
-	b := start(t, Options{})
+	b := warmBrowser(t)
 	tab := openTab(t, b)
 	defer tab.Close()
 	assert.Equal(t, "undefined false null",
@@ -175,7 +215,7 @@ func TestDialogsDoNotStopAPage(t *testing.T) {
 }
 
 func TestPagesThatAPageOpensCloseWithIt(t *testing.T) {
-	b := start(t, Options{})
+	b := warmBrowser(t)
 	s := newSite(t, map[string]string{
 		"/":       "<title>opener</title>",
 		"/popup":  "<script>open('/popup2')</script>",
@@ -190,7 +230,7 @@ func TestPagesThatAPageOpensCloseWithIt(t *testing.T) {
 }
 
 func TestBlockedURLsAreNotLoaded(t *testing.T) {
-	b := start(t, Options{BlockedURLs: []string{"*/tracker.js", "*://analytics.example.com/*"}})
+	b := warmBrowser(t)
 	s := newSite(t, map[string]string{
 		"/":           "<script src='/tracker.js'></script><script src='/page.js'></script>",
 		"/tracker.js": "window.tracked = true",
@@ -205,7 +245,7 @@ func TestBlockedURLsAreNotLoaded(t *testing.T) {
 }
 
 func TestHeavyPagesDoNotHangATab(t *testing.T) {
-	b := start(t, Options{})
+	b := warmBrowser(t)
 	s := newSite(t, map[string]string{"/": "<title>heavy</title>" + strings.Repeat("<p>paragraph</p>", 9000)})
 	tab := openTab(t, b)
 	defer tab.Close()
@@ -216,7 +256,7 @@ func TestHeavyPagesDoNotHangATab(t *testing.T) {
 }
 
 func TestFourTabsWorkAtOnceWithoutMixingUp(t *testing.T) {
-	b := start(t, Options{})
+	b := warmBrowser(t)
 	content := map[string]string{}
 	for i := range 12 {
 		content[fmt.Sprintf("/%d", i)] = fmt.Sprintf("<title>PO %d</title>", i)
