@@ -87,7 +87,7 @@ func findLayout(sample []sampled, o Options, rule numberRule, delim byte) (*layo
 		}
 	}
 	for i := header + 1; i < len(sample); i++ {
-		if _, kind, _ := rule.read([]byte(cellAt(sample[i].cells, l.po))); kind == flawNone {
+		if rule.holds(cellAt(sample[i].cells, l.po)) {
 			l.numbers++
 		}
 	}
@@ -174,32 +174,17 @@ func headerByName(sample []sampled, rule numberRule) (header, column int) {
 }
 
 func holdsNumber(rec sampled, rule numberRule) bool {
-	for _, cell := range rec.cells {
-		if _, kind, _ := rule.read([]byte(cell)); kind == flawNone {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(rec.cells, rule.holds)
 }
 
 // numberBelow tells whether the next record that is not blank has a PO number in the column.
 func numberBelow(below []sampled, column int, rule numberRule) bool {
-	for _, rec := range below {
-		if !rec.blank {
-			_, kind, _ := rule.read([]byte(cellAt(rec.cells, column)))
-			return kind == flawNone
-		}
-	}
-	return false
+	next := slices.IndexFunc(below, func(rec sampled) bool { return !rec.blank })
+	return next >= 0 && rule.holds(cellAt(below[next].cells, column))
 }
 
 func hasNumber(below []sampled, column int, rule numberRule) bool {
-	for _, rec := range below {
-		if _, kind, _ := rule.read([]byte(cellAt(rec.cells, column))); kind == flawNone {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(below, func(rec sampled) bool { return rule.holds(cellAt(rec.cells, column)) })
 }
 
 func nonBlank(cells []string) int {
@@ -221,14 +206,13 @@ func columnByContent(sample []sampled, rule numberRule) (int, error) {
 			if j == len(filled) {
 				filled, numbers, withPrefix = append(filled, 0), append(numbers, 0), append(withPrefix, 0)
 			}
-			n, kind, _ := rule.read([]byte(cell))
-			if kind == flawBlank {
+			if isBlank([]byte(cell)) {
 				continue
 			}
 			filled[j]++
-			if kind == flawNone {
+			if number, ok := rule.repair(clean(cell)); ok {
 				numbers[j]++
-				if n.Digits() != string(n) {
+				if po.Number(number).Digits() != number {
 					withPrefix[j]++
 				}
 			}
@@ -267,7 +251,7 @@ func headerAbove(sample []sampled, column int, rule numberRule) int {
 		if rec.blank {
 			continue
 		}
-		if _, kind, _ := rule.read([]byte(cellAt(rec.cells, column))); kind == flawNone {
+		if rule.holds(cellAt(rec.cells, column)) {
 			break
 		}
 		before = i

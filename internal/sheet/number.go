@@ -48,45 +48,45 @@ func (r numberRule) read(cell []byte) (po.Number, flaw, string) {
 		return po.Number(cell), flawNone, ""
 	}
 	text := clean(string(cell))
+	number, ok := r.repair(text)
+	if ok {
+		return po.Number(number), flawNone, ""
+	}
+	kind, reason := explain(text, number)
+	if r.pattern != nil && (kind == flawOther || kind == flawSeveral) {
+		return "", flawOther, fmt.Sprintf("%s does not match PO_PATTERN", quote(text))
+	}
+	return "", kind, reason
+}
+
+// holds tells whether the cell has a PO number.
+func (r numberRule) holds(cell string) bool {
+	_, ok := r.repair(clean(cell))
+	return ok
+}
+
+// repair takes away what is not the number's. It is not ok when what is left is no PO number.
+func (r numberRule) repair(text string) (number string, ok bool) {
+	number = unwrap(text)
 	if r.pattern != nil {
-		return r.readByPattern(text)
+		for _, candidate := range []string{text, number, wholeNumber.ReplaceAllString(number, "$1")} {
+			if candidate != "" && len(candidate) <= maxNumberBytes && r.pattern.MatchString(candidate) {
+				return candidate, true
+			}
+		}
+		return number, false
 	}
-	if !strings.ContainsAny(text, digits) { // most rows that are no POs
-		kind, reason := explainWord(text)
-		return "", kind, reason
+	if !strings.ContainsAny(number, digits) { // most cells that hold none
+		return number, false
 	}
-	number := unwrap(text)
-	if m := wholeNumber.FindStringSubmatch(number); m != nil {
-		number = m[1] // 16928033.0
-	}
+	number = wholeNumber.ReplaceAllString(number, "$1") // 16928033.0
 	if grouped.MatchString(number) {
 		number = groupMarks.ReplaceAllString(number, "")
 	}
 	if m := prefixed.FindStringSubmatch(number); m != nil {
 		number = strings.ToUpper(m[1]) + m[2] // "po 16928033", "PO-16928033"
 	}
-	if isPlainNumber([]byte(number)) {
-		return po.Number(number), flawNone, ""
-	}
-	kind, reason := explain(text, number)
-	return "", kind, reason
-}
-
-func (r numberRule) readByPattern(text string) (po.Number, flaw, string) {
-	unwrapped := unwrap(text)
-	candidates := []string{text, unwrapped}
-	if m := wholeNumber.FindStringSubmatch(unwrapped); m != nil {
-		candidates = append(candidates, m[1])
-	}
-	for _, c := range candidates {
-		if c != "" && len(c) <= maxNumberBytes && r.pattern.MatchString(c) {
-			return po.Number(c), flawNone, ""
-		}
-	}
-	if kind, reason := explain(text, unwrapped); kind == flawBlank || kind == flawPlaceholder || kind == flawDamaged {
-		return "", kind, reason
-	}
-	return "", flawOther, fmt.Sprintf("%s does not match PO_PATTERN", quote(text))
+	return number, isPlainNumber([]byte(number))
 }
 
 // isPlainNumber tells whether the cell is a PO number as it stands. Every row of a clean sheet comes by here.

@@ -159,7 +159,7 @@ func (r *Reader) swallowed(text *textRecords, rec record) *trouble {
 		if i == 0 || len(cells) < r.width || r.layout.po >= len(cells) {
 			continue
 		}
-		if _, kind, _ := r.rule.read(cells[r.layout.po]); kind == flawNone {
+		if r.rule.holds(string(cells[r.layout.po])) {
 			if from == 0 {
 				from = rec.line + i
 			}
