@@ -25,8 +25,8 @@ import (
 	"github.com/purserhq/purser/internal/po"
 )
 
-// startBrowser starts the Chromium of this machine.
-func startBrowser(t *testing.T) context.Context {
+// startBrowser starts the Chromium of this machine. It is stopped with the test, or before.
+func startBrowser(t *testing.T) (browser context.Context, stop func()) {
 	t.Helper()
 	binary := os.Getenv("CHROMIUM_PATH")
 	for _, name := range []string{"chromium-headless-shell", "chromium"} {
@@ -37,15 +37,22 @@ func startBrowser(t *testing.T) context.Context {
 	if binary == "" {
 		t.Fatal("no Chromium was found: set CHROMIUM_PATH, or install it (apt-get install chromium-headless-shell)")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(binary), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(binary), chromedp.NoSandbox)
+	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(stopAllocator)
 	ctx, closeBrowser := chromedp.NewContext(allocator)
-	t.Cleanup(closeBrowser)
+	stop = sync.OnceFunc(func() { // chromedp.Cancel panics when it is called twice
+		// It waits for Chromium, which may still write where it downloaded to.
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Error(err)
+		}
+		closeBrowser()
+	})
+	t.Cleanup(stop)
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return ctx
+	return ctx, stop
 }
 
 // openTab opens a page in a tab of its own, whose context has a generous deadline.
@@ -149,8 +156,8 @@ func clickedBody(name string, size int) []byte {
 }
 
 func TestClicksBecomeFiles(t *testing.T) {
-	browser := startBrowser(t)
 	p := newPortal(t, clickPortal(t), func(o *Options) { o.MaxBytes = 150_000 })
+	browser, _ := startBrowser(t)
 	p.client.clickWaits = []time.Duration{50 * time.Second}
 
 	byID := func(id string) string { return "document.getElementById('" + id + "').click()" }
@@ -234,8 +241,8 @@ func wantNothingLeft(t *testing.T, p *portal, tab context.Context) {
 }
 
 func TestASwallowedClickIsRepeated(t *testing.T) {
-	browser := startBrowser(t)
 	p := newPortal(t, clickPortal(t), nil)
+	browser, _ := startBrowser(t)
 	p.client.clickWaits = []time.Duration{50 * time.Millisecond, 50 * time.Second}
 	tab := openTab(t, browser, p.URL)
 	f, err := p.client.Click(tab, "document.getElementById('second').click()", nil, t.TempDir())
@@ -248,7 +255,8 @@ func TestASwallowedClickIsRepeated(t *testing.T) {
 }
 
 func TestClicksThatGiveNoFile(t *testing.T) {
-	browser := startBrowser(t)
+	temp := t.TempDir() // outlives the browser
+	browser, stopBrowser := startBrowser(t)
 	short := []time.Duration{50 * time.Millisecond, 50 * time.Millisecond}
 	for _, c := range []struct {
 		id, script string
@@ -273,6 +281,7 @@ func TestClicksThatGiveNoFile(t *testing.T) {
 			p := newPortal(t, clickPortal(t), func(o *Options) {
 				o.MaxBytes = 150_000
 				o.Stall = 2 * time.Second
+				o.TempDir = temp
 			})
 			p.client.clickWaits = []time.Duration{50 * time.Second}
 			if c.waits != nil {
@@ -304,9 +313,7 @@ func TestClicksThatGiveNoFile(t *testing.T) {
 	t.Run("the browser is gone", func(t *testing.T) {
 		p := newPortal(t, clickPortal(t), nil)
 		tab := openTab(t, browser, p.URL)
-		if err := chromedp.Cancel(browser); err != nil {
-			t.Fatal(err)
-		}
+		stopBrowser()
 		_, err := p.client.Click(tab, "document.getElementById('plain').click()", nil, p.dir)
 		var e *po.Error
 		if !errors.As(err, &e) || !e.Ours {
@@ -317,7 +324,6 @@ func TestClicksThatGiveNoFile(t *testing.T) {
 
 func TestTabsThatDownloadAtTheSameTimeGetTheirOwnFiles(t *testing.T) {
 	const tabs, downloads = 4, 4
-	browser := startBrowser(t)
 	p := newPortal(t, func(w http.ResponseWriter, r *http.Request) {
 		if number, ok := strings.CutPrefix(r.URL.Path, "/po/"); ok {
 			w.Header().Set("Content-Type", "text/html")
@@ -330,6 +336,7 @@ func TestTabsThatDownloadAtTheSameTimeGetTheirOwnFiles(t *testing.T) {
 		w.Write(clickedBody(r.URL.RawQuery, 50_000))
 	}, func(o *Options) { o.Allowed = func(*url.URL) bool { return true } })
 	p.client.clickWaits = []time.Duration{50 * time.Second}
+	browser, _ := startBrowser(t)
 	var wg sync.WaitGroup
 	for number := range tabs {
 		tab := openTab(t, browser, p.URL+"/po/"+strconv.Itoa(number))
