@@ -64,8 +64,9 @@ type Options struct {
 
 // Dispatcher turns sheets into messages.
 type Dispatcher struct {
-	o   Options
-	log logrus.FieldLogger
+	o      Options
+	log    logrus.FieldLogger
+	window int // rows between two checkpoints
 }
 
 // New returns a Dispatcher.
@@ -82,7 +83,7 @@ func New(o Options) *Dispatcher {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Dispatcher{o: o, log: o.Log}
+	return &Dispatcher{o: o, log: o.Log, window: windowRows}
 }
 
 // Handle answers an event of either kind: an S3 notification, or the schedule that starts the sweeper.

@@ -128,7 +128,7 @@ type window struct {
 // read reads on to a full window, or the end: then the error is io.EOF. Rows up to the job's checkpoint are only counted.
 func (d *Dispatcher) read(rows *sheet.Reader, job ledger.Job) (window, error) {
 	var w window
-	for len(w.tasks)+len(w.finals) < windowRows {
+	for len(w.tasks)+len(w.finals) < d.window {
 		r, err := rows.Next()
 		if err != nil {
 			return w, err

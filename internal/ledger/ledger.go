@@ -95,6 +95,8 @@ type Ledger struct {
 	client *dynamodb.Client
 	table  string
 	now    func() time.Time
+
+	firstWait time.Duration // after the first collision
 }
 
 // Option changes a Ledger.
@@ -105,7 +107,7 @@ func WithClock(now func() time.Time) Option { return func(l *Ledger) { l.now = n
 
 // New returns the ledger in the table.
 func New(client *dynamodb.Client, table string, options ...Option) *Ledger {
-	l := &Ledger{client: client, table: table, now: time.Now}
+	l := &Ledger{client: client, table: table, now: time.Now, firstWait: firstWait}
 	for _, o := range options {
 		o(l)
 	}

@@ -3,13 +3,13 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -36,17 +36,27 @@ func newClient(t *testing.T) *dynamodb.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewServer(server)
 	t.Cleanup(func() {
-		front.Close()
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return dynamodb.New(dynamodb.Options{
-		Region: "eu-west-1", BaseEndpoint: aws.String(front.URL),
+		Region: "eu-west-1", HTTPClient: direct{server},
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
+}
+
+// direct hands requests to the server without a connection, which is most of a call's time.
+type direct struct{ http.Handler }
+
+func (d direct) Do(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	answer := httptest.NewRecorder()
+	d.ServeHTTP(answer, r)
+	return answer.Result(), nil
 }
 
 // newLedger is a ledger on an empty table of the local DynamoDB, at a time that only the test moves.

@@ -24,9 +24,9 @@ const (
 	// maxBytes bounds a transaction, of which 4 MB are allowed, by the texts in it.
 	maxBytes = 3 << 20
 
-	maxTries = 14 // of a call that collides with others; with the waits below some 12 s on average
-	minWait  = 25 * time.Millisecond
-	maxWait  = 2 * time.Second
+	maxTries  = 14 // of a call that collides with others; with the waits below some 12 s on average
+	firstWait = 25 * time.Millisecond
+	maxWait   = 2 * time.Second
 )
 
 // errCondition says that the job's item did not meet the transaction's condition.
@@ -195,7 +195,7 @@ func refused(reasons ...types.CancellationReason) bool {
 
 // retry repeats a call that collided with another writer, or came too fast, after a random wait that doubles.
 func (l *Ledger) retry(ctx context.Context, call func() error) error {
-	wait := minWait
+	wait := l.firstWait
 	for try := 1; ; try++ {
 		err := call()
 		if err == nil || try == maxTries || !collision(err) {
@@ -204,7 +204,7 @@ func (l *Ledger) retry(ctx context.Context, call func() error) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w while waiting after: %w", context.Cause(ctx), err)
-		case <-time.After(rand.N(wait)): //nolint:gosec // jitter needs no secrecy
+		case <-time.After(rand.N(wait + 1)): //nolint:gosec // jitter needs no secrecy
 		}
 		wait = min(2*wait, maxWait)
 	}
