@@ -41,10 +41,10 @@ func (c *Client) Get(ctx context.Context, r Request) (File, error) {
 	file, err := t.run(ctx, r.Labels)
 	if err != nil {
 		t.out.discard()
-		return File{}, err
+		return File{}, po.AsError(err)
 	}
 	if file.Path, err = t.out.keep(); err != nil {
-		return File{}, po.AsError(err)
+		return File{}, err
 	}
 	return file, nil
 }

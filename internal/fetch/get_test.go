@@ -109,8 +109,8 @@ func (p *portal) wantFile(t *testing.T, f File, err error, body []byte) {
 // wantError checks the treatment that an error asks for, and that nothing stays on disk.
 func (p *portal) wantError(t *testing.T, f File, err error, code po.ErrorCode, text string) *po.Error {
 	t.Helper()
-	var e *po.Error
-	if !errors.As(err, &e) {
+	e, ok := err.(*po.Error) //nolint:errorlint // it must be one itself, not only hold one
+	if !ok {
 		t.Fatalf("got file %+v and error %v; want %s", f, err, code)
 	}
 	if e.Code != code || !strings.Contains(e.Error(), text) {

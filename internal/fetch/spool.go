@@ -78,7 +78,8 @@ func (s *spool) hexSum() string { return hex.EncodeToString(s.sum.Sum(nil)) }
 // keep closes the file and leaves it on disk.
 func (s *spool) keep() (path string, err error) {
 	if err := s.file.Close(); err != nil {
-		return "", errors.Join(diskError(err), os.Remove(s.file.Name()))
+		os.Remove(s.file.Name())
+		return "", diskError(err)
 	}
 	return s.file.Name(), nil
 }
