@@ -140,7 +140,8 @@ func (e *environment) warm(ctx context.Context) (*emulator, error) {
 	e.mu.Unlock()
 	if process != nil {
 		if process.alive() {
-			return process, process.tree.thaw()
+			process.tree.thaw()
+			return process, nil
 		}
 		if err := e.discard(); err != nil { // it died in its sleep
 			return nil, err
@@ -169,8 +170,11 @@ func (e *environment) rest(process *emulator) EnvironmentState {
 	if err == nil {
 		return EnvironmentFrozen
 	}
-	e.function.log.WithError(errors.Join(err, process.tree.thaw())).Warn("execution environment stays unfrozen")
-	return EnvironmentIdle
+	e.function.log.WithError(err).Warn("execution environment is replaced, for it does not freeze")
+	if err := e.discard(); err != nil {
+		e.function.log.WithError(err).Error("execution environment could not be ended")
+	}
+	return EnvironmentCold
 }
 
 // discard kills what runs. The environment is cold then.

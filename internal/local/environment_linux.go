@@ -27,6 +27,7 @@ type tree struct {
 	root    int    // the emulator, leader of its own session
 	started uint64 // when, in the kernel's ticks
 	mark    string // value of markVariable
+	frozen  []process
 }
 
 // process is one line of /proc/PID/stat.
@@ -99,67 +100,75 @@ func (t *tree) list() ([]process, error) {
 
 // freeze stops every process of the tree, as Lambda does between invocations.
 func (t *tree) freeze(ctx context.Context) error {
-	if err := t.settle(ctx, syscall.SIGSTOP, process.stopped); err != nil {
+	frozen, err := t.settle(ctx, syscall.SIGSTOP, process.stopped)
+	if err != nil {
 		return fmt.Errorf("freezing: %w", err)
 	}
+	t.frozen = frozen
 	return nil
 }
 
-// thaw lets every process go on.
-func (t *tree) thaw() error {
-	found, err := t.list()
-	if err != nil {
-		return fmt.Errorf("thawing: %w", err)
-	}
-	for _, p := range found {
+// thaw lets every process go on. There are no others than those that were frozen.
+func (t *tree) thaw() {
+	for _, p := range t.frozen {
 		_ = syscall.Kill(p.pid, syscall.SIGCONT)
 	}
-	return nil
+	t.frozen = nil
 }
 
 // kill ends every process of the tree.
 func (t *tree) kill(ctx context.Context) error {
-	if err := t.settle(ctx, syscall.SIGKILL, process.gone); err != nil {
+	if _, err := t.settle(ctx, syscall.SIGKILL, process.gone); err != nil {
 		return fmt.Errorf("killing: %w", err)
 	}
 	return nil
 }
 
-// settle sends the signal until every process is as it should be. That must be seen twice in a row: a process that was forked
-// while the first look went on is in the second one, since by then nobody is left who could fork.
-func (t *tree) settle(ctx context.Context, signal syscall.Signal, settled func(process) bool) error {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for calm := 0; calm < 2; {
+// settle sends the signal until every process is as it should be, and returns them. It looks again after that: a process that was
+// forked while the first look went on is seen then, for nobody is left who could fork.
+func (t *tree) settle(ctx context.Context, signal syscall.Signal, settled func(process) bool) ([]process, error) {
+	for again := false; ; again = true {
 		found, err := t.list()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		restless := found[:0]
+		calm := true
 		for _, p := range found {
-			switch {
-			case p.gone():
-				// An orphan may have become ours to wait for. The root is os/exec's.
-				if p.parent == os.Getpid() && p.pid != t.root {
-					_, _ = syscall.Wait4(p.pid, nil, syscall.WNOHANG, nil)
-				}
-			case !settled(p):
-				restless = append(restless, p)
+			if p.gone() && p.parent == os.Getpid() && p.pid != t.root {
+				// An orphan that became ours to wait for. The root is os/exec's.
+				_, _ = syscall.Wait4(p.pid, nil, syscall.WNOHANG, nil)
+			}
+			if !p.gone() && !settled(p) {
+				calm = false
 				_ = syscall.Kill(p.pid, signal)
 			}
 		}
-		calm++
-		if len(restless) == 0 {
-			continue
+		if calm && again {
+			return found, nil
 		}
-		calm = 0
-		select {
-		case <-tick.C: // the kernel tells nobody when a grandchild has stopped or is gone
-		case <-ctx.Done():
-			return fmt.Errorf("processes %v did not follow signal %d: %w", pids(restless), signal, context.Cause(ctx))
+		for _, p := range found {
+			if err := p.await(ctx, settled); err != nil {
+				return nil, fmt.Errorf("process %d does not follow signal %d: %w", p.pid, signal, err)
+			}
 		}
 	}
-	return nil
+}
+
+// await waits until the process is settled or gone. The kernel tells nobody when a grandchild is, so this looks again and again.
+func (p process) await(ctx context.Context, settled func(process) bool) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		now, err := readProcess(p.pid)
+		if err != nil || now.started != p.started || now.gone() || settled(now) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // terminate asks the function, not the emulator, to end, as Lambda does before it takes an environment away.
@@ -247,14 +256,6 @@ func markOf(pid int) (mark string, ok bool) {
 		}
 	}
 	return "", false
-}
-
-func pids(processes []process) []int {
-	var numbers []int
-	for _, p := range processes {
-		numbers = append(numbers, p.pid)
-	}
-	return numbers
 }
 
 // listening is the address on which the tree's root listens at the IP, once it does. The kernel chose its port: one chosen

@@ -118,13 +118,13 @@ func marked(t *testing.T, prefix string) []int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []process
+	var found []int
 	for _, p := range all {
 		if mark, ok := markOf(p.pid); ok && strings.HasPrefix(mark, prefix) && !p.gone() {
-			found = append(found, p)
+			found = append(found, p.pid)
 		}
 	}
-	return pids(found)
+	return found
 }
 
 func invoke(t *testing.T, p *pool, event string) ([]byte, error) {
