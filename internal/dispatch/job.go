@@ -25,7 +25,7 @@ const (
 	groupRows = 90
 	// rightTime is how long a dispatcher may be silent until another one takes its job over. Each checkpoint renews it; a window
 	// takes seconds.
-	rightTime = 2 * time.Minute
+	rightTime = 30 * time.Second
 	// stopTime is what giving back the right may take after the invocation's context has ended.
 	stopTime = 5 * time.Second
 
