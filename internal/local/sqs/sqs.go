@@ -5,6 +5,7 @@ package sqs
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,12 @@ import (
 
 // Account is the AWS account that stands in ARNs and queue URLs.
 const Account = "000000000000"
+
+// onePiece is how long a body may be to reach the client together with its headers. smithy-go closes its request's body as soon
+// as the headers are in; on a busy machine net/http has not quite sent that body then, gives up the connection, and loses what
+// it has not read yet. Seen once in some 10,000 receipts of ten messages, which then stayed hidden until their time-out; not in
+// 60,000 when the answer was compressed.
+const onePiece = 3 << 10
 
 // maxRequest is above the largest batch: 1 MiB of messages, written as JSON.
 const maxRequest = 8 << 20
@@ -180,15 +187,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if operation == "ReceiveMessage" {
 			if out, giveBack, err = s.receive(r.Context(), in); out != nil {
 				// A connection that the client has closed takes one more write and fails the next. This is the one more:
-				// clients skip it. The answer itself must go out in one piece, for smithy-go closes its request's body when the
-				// headers are in, and its connection with it when that comes too early.
+				// clients skip it.
 				w.WriteHeader(http.StatusContinue)
 			}
 		} else {
 			out, err = s.run(operation, in)
 		}
 	}
-	if r.Context().Err() != nil || s.write(w, out, err) != nil {
+	if r.Context().Err() != nil || s.write(w, r, out, err) != nil {
 		giveBack()
 	}
 }
@@ -225,7 +231,7 @@ func (s *Server) run(operation string, in *request) (answer, error) {
 }
 
 // write answers the client; an error means that the answer did not get out.
-func (s *Server) write(w http.ResponseWriter, out answer, err error) error {
+func (s *Server) write(w http.ResponseWriter, r *http.Request, out answer, err error) error {
 	status := http.StatusOK
 	if err != nil {
 		var e *apiError
@@ -248,10 +254,26 @@ func (s *Server) write(w http.ResponseWriter, out answer, err error) error {
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.Header().Set("x-amzn-RequestId", uuid.NewString())
+	if len(body) > onePiece && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		body = compressed(body)
+		w.Header().Set("Content-Encoding", "gzip")
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if _, err := w.Write(body); err != nil {
 		return err
 	}
 	return http.NewResponseController(w).Flush()
+}
+
+var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
+func compressed(body []byte) []byte {
+	var b bytes.Buffer
+	z := compressors.Get().(*gzip.Writer)
+	defer compressors.Put(z)
+	z.Reset(&b)
+	_, _ = z.Write(body) // into memory
+	_ = z.Close()
+	return b.Bytes()
 }

@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,10 +69,10 @@ func (s *Server) loadQueue(tx *bbolt.Tx, name string, value []byte) error {
 	if err != nil {
 		return err
 	}
-	return messages.ForEach(func(id, value []byte) error {
+	return messages.ForEach(func(_, value []byte) error {
 		m := &message{}
 		if err := json.Unmarshal(value, m); err != nil {
-			return fmt.Errorf("message %s of queue %s: %w", id, name, err)
+			return fmt.Errorf("a message of queue %s: %w", name, err)
 		}
 		s.lastOrder = max(s.lastOrder, m.Order)
 		q.add(m)
@@ -96,7 +97,7 @@ func (s *Server) commit() error {
 	})
 }
 
-func (s *Server) keep(bucket []byte, key string, value any) {
+func (s *Server) keep(bucket, key []byte, value any) {
 	encoded, err := json.Marshal(value)
 	s.pending = append(s.pending, func(tx *bbolt.Tx) error {
 		if err != nil {
@@ -106,23 +107,27 @@ func (s *Server) keep(bucket []byte, key string, value any) {
 		if err != nil {
 			return err
 		}
-		return b.Put([]byte(key), encoded)
+		return b.Put(key, encoded)
 	})
 }
 
-func (s *Server) keepQueue(q *queue) { s.keep(queuesBucket, q.name, q) }
+func (s *Server) keepQueue(q *queue) { s.keep(queuesBucket, []byte(q.name), q) }
 
-func (s *Server) keepMove(t *moveTask) { s.keep(movesBucket, t.Handle, t) }
+func (s *Server) keepMove(t *moveTask) { s.keep(movesBucket, []byte(t.Handle), t) }
 
-func (s *Server) keepMessage(q *queue, m *message) { s.keep(messagesBucket(q.name), m.ID, m) }
+func (s *Server) keepMessage(q *queue, m *message) { s.keep(messagesBucket(q.name), m.key(), m) }
+
+// key is the order of sending, so that messages that are received together lie together.
+func (m *message) key() []byte { return binary.BigEndian.AppendUint64(nil, m.Order) }
 
 func (s *Server) forgetMessage(q *queue, m *message) {
+	key := m.key()
 	s.pending = append(s.pending, func(tx *bbolt.Tx) error {
 		b := tx.Bucket(messagesBucket(q.name))
 		if b == nil {
 			return nil
 		}
-		return b.Delete([]byte(m.ID))
+		return b.Delete(key)
 	})
 }
 
