@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // complete checks a profile that was read, and fills in what it may leave out.
@@ -64,14 +65,22 @@ func (p *Profile) complete() error {
 		c.host(fmt.Sprintf("sign_in.hosts[%d]", i), host)
 	}
 
+	p.Patience.Unknown.complete(defaultUnknown)
+	p.Patience.Load.complete(defaultLoad)
+	p.Patience.Frame.complete(defaultFrame)
+	p.Patience.SignIn.complete(defaultSignIn)
+
 	for i, pattern := range p.Block {
 		path := fmt.Sprintf("block[%d]", i)
 		if c.need(path, pattern) && strings.Trim(pattern, "*:/") == "" {
 			c.wrong(path, "%q would block every page", pattern)
 		}
 	}
-	if p.Rates.PerSecond < 0 || p.Rates.PerHost < 0 {
-		c.wrong("rate", "must not be negative")
+	if p.Rates.PerSecond < 0 {
+		c.wrong("rate.per_second", "must not be negative")
+	}
+	if p.Rates.PerHost < 0 {
+		c.wrong("rate.per_host", "must not be negative")
 	}
 	p.Rates.PerHost = cmp.Or(p.Rates.PerHost, defaultPerHost)
 	return c.err
@@ -105,13 +114,12 @@ func (d *Document) complete(c *checker, path string, placeholders ...string) {
 		c.selector(at+".busy", l.Busy)
 		c.selector(at+".failed", l.Failed)
 		c.pattern(at+".requests", l.Requests)
-		if l.Settle < 0 || l.Timeout < 0 {
-			c.wrong(at, "a time must not be negative")
-		}
-		l.Settle = cmp.Or(l.Settle, defaultSettle)
-		l.Timeout = cmp.Or(l.Timeout, defaultTimeout)
+		l.Settle.complete(defaultSettle)
+		l.Timeout.complete(defaultTimeout)
 	}
 }
+
+func (d *Duration) complete(usual time.Duration) { d.Duration = cmp.Or(d.Duration, usual) }
 
 func (p *Profile) completeAttachments(c *checker) {
 	if len(p.Attachments) == 0 {

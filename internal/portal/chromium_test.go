@@ -59,7 +59,8 @@ func tab(t *testing.T) context.Context {
 	if chromium.err != nil {
 		t.Fatalf("Chromium does not start: %v", chromium.err)
 	}
-	opened, closeTab := chromedp.NewContext(chromium.ctx)
+	// A browser context of its own, for cookies do not tell the ports of 127.0.0.1 apart.
+	opened, closeTab := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
 	ctx, cancel := context.WithTimeout(opened, 2*time.Minute)
 	t.Cleanup(func() { cancel(); closeTab() })
 	// As the browser's owner does: these domains drown a heavy page in events.

@@ -79,13 +79,28 @@ func Parse(data []byte, name string) (*Profile, error) {
 		}
 	}
 	p.file = file
+	attachments, mentions := p.Attachments, p.Mentions
+	p.Attachments, p.Mentions = nil, nil
 	if err := yaml.UnmarshalWithOptions(data, p, yaml.Strict()); err != nil {
 		return nil, file.error(err)
 	}
+	p.Attachments = extend(attachments, p.Attachments, func(r AttachmentRule) string { return r.Name })
+	p.Mentions = extend(mentions, p.Mentions, func(m Mention) string { return m.Name })
 	if err := p.complete(); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// extend is the base's rules and the profile's own behind them; one of the same name takes the base's place.
+func extend[T any](base, own []T, name func(T) string) []T {
+	var rules []T
+	for _, r := range base {
+		if !slices.ContainsFunc(own, func(o T) bool { return name(o) == name(r) }) {
+			rules = append(rules, r)
+		}
+	}
+	return append(rules, own...)
 }
 
 // source is the YAML that a profile was read from.

@@ -145,12 +145,13 @@ async (ask) => {
     return false;
   };
 
-  // roots are the document, its open shadow roots and the frames that can be read, each with its frame's URL.
+  // roots are the document, its open shadow roots and the frames that can be read, each with its frame's URL and the elements
+  // that it hangs on, from the document inwards.
   const roots = () => {
     const found = [];
     const lost = []; // frames that ought to be readable
     let loading = false;
-    const frame = (el) => {
+    const frame = (el, hosts) => {
       const src = el.getAttribute("src") ? resolve(el.getAttribute("src"), el) : null;
       if (src && !(isHTTP(src) && allowed(src))) return; // blank, or an advertisement of a foreign host
       if (el.loading === "lazy") el.loading = "eager"; // nobody will scroll to it
@@ -165,16 +166,16 @@ async (ask) => {
       }
       const entry = doc.defaultView.performance.getEntriesByType("navigation")[0];
       if (entry && entry.responseStatus >= 400) lost.push(`the frame ${src ? src.pathname : ""} answered ${entry.responseStatus}`);
-      visit(doc, doc.URL);
+      visit(doc, doc.URL, hosts);
     };
-    const visit = (root, url) => {
-      found.push({ root, frame: url });
+    const visit = (root, url, hosts) => {
+      found.push({ root, frame: url, hosts });
       for (const el of root.querySelectorAll("*")) {
-        if (el.shadowRoot) visit(el.shadowRoot, url);
-        if (el.localName === "iframe" || el.localName === "frame") frame(el);
+        if (el.shadowRoot) visit(el.shadowRoot, url, [...hosts, el]);
+        if (el.localName === "iframe" || el.localName === "frame") frame(el, [...hosts, el]);
       }
     };
-    visit(document, "");
+    visit(document, "", []);
     return { found, lost, loading };
   };
 
@@ -313,7 +314,7 @@ async (ask) => {
     const list = [];
     const count = new Map(); // rule's name → attachments, those that repeat another one among them
 
-    const add = (rule, el, attachment) => {
+    const add = (rule, el, place, attachment) => {
       count.set(rule.name, (count.get(rule.name) || 0) + 1);
       const known = (attachment.url && byURL.get(attachment.url)) || byElement.get(el);
       if (known) {
@@ -322,7 +323,7 @@ async (ask) => {
       }
       if (attachment.url) byURL.set(attachment.url, attachment);
       byElement.set(el, attachment);
-      list.push(attachment);
+      list.push({ attachment, path: [...place.hosts, el] });
     };
 
     // label is the best name that the link has: one that looks like a file's, else the first there is.
@@ -334,6 +335,9 @@ async (ask) => {
       }
       return labels.find((s) => /\.[a-z0-9]{1,5}$/i.test(s)) || labels[0] || "";
     };
+
+    // names are all that the link may call itself.
+    const names = (link) => ["title", "aria-label"].map((attribute) => clean(link.getAttribute(attribute))).concat(clean(link.textContent));
 
     // address is what the link leads to: a file, another page, or nothing that could be fetched (blob:, a script). An address
     // that must not be fetched (file:, another host) is an address all the same: it is refused later, and said to be.
@@ -351,33 +355,34 @@ async (ask) => {
     };
 
     // take reads one link, and tells whether it is an attachment, none ("ignored"), or unreadable ("").
-    const take = (rule, link, frame) => {
+    const take = (rule, link, place) => {
       if (rule.except && link.closest(rule.except)) return "ignored";
       const name = label(rule, link);
-      if (rule.ignore && regex(rule.ignore).test(name)) return "ignored";
+      if (rule.ignore && [name, ...names(link)].some((s) => regex(rule.ignore).test(s))) return "ignored";
       const { url, elsewhere } = address(rule, link);
       if (url) {
-        add(rule, link, { url, label: name, rule: rule.name, frame });
+        add(rule, link, place, { url, label: name, rule: rule.name, frame: place.frame });
         return "taken";
       }
       const button = rule.click && [link, ...all(link, rule.click)].find((el) => el.matches(rule.click));
       if (elsewhere || !button) return "";
-      const known = byElement.get(button);
-      add(rule, button, known || { click: clicks.push(button) - 1, label: name, rule: rule.name, frame });
+      // The button of an attachment whose address another rule has read is no second attachment.
+      const known = [...byElement.keys()].find((el) => el.contains(button) || button.contains(el));
+      if (!known) add(rule, button, place, { click: clicks.push(button) - 1, label: name, rule: rule.name, frame: place.frame });
       return "taken";
     };
 
     for (const rule of ask.attachments) {
       let unread = 0;
-      for (const { root, frame } of found) {
+      for (const place of found) {
         if (!rule.within) {
-          all(root, rule.link).forEach((link) => take(rule, link, frame));
+          all(place.root, rule.link).forEach((link) => take(rule, link, place));
           continue;
         }
-        for (const item of all(root, rule.within)) {
+        for (const item of all(place.root, rule.within)) {
           const links = [...(item.matches(rule.link) ? [item] : []), ...all(item, rule.link)];
-          const taken = links.map((link) => take(rule, link, frame));
-          const ignored = (rule.except && item.closest(rule.except)) || (rule.ignore && regex(rule.ignore).test(clean(item.textContent)));
+          const taken = links.map((link) => take(rule, link, place));
+          const ignored = (rule.except && item.closest(rule.except)) || (rule.ignore && names(item).some((s) => regex(rule.ignore).test(s)));
           if (!ignored && !taken.includes("taken") && !(taken.length > 0 && taken.every((t) => t === "ignored"))) unread++;
         }
       }
@@ -396,7 +401,12 @@ async (ask) => {
       }
       if (said > have) problems.unreadable.push(`${mention.name}: the page speaks of ${said}, ${have} could be read`);
     }
-    return list;
+    // In the order in which the page shows them.
+    const before = (a, b) => {
+      const i = a.findIndex((el, i) => el !== b[i]);
+      return i < 0 || !b[i] ? 0 : a[i].compareDocumentPosition(b[i]) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1;
+    };
+    return list.sort((a, b) => before(a.path, b.path)).map(({ attachment }) => attachment);
   };
 
   const requisitions = () => {

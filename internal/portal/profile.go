@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+
 	"github.com/purserhq/purser/internal/po"
 )
 
@@ -15,7 +18,8 @@ import (
 // JavaScript share; they ignore case, and where one has a group, the group is what counts.
 type Profile struct {
 	Name string `yaml:"name"`
-	// Extends names a built-in profile whose settings hold where this one has none. A list replaces the whole list.
+	// Extends names a built-in profile whose settings hold where this one has none. A list replaces the whole list, but for
+	// attachments and mentions: those are added to the built-in's, and replace the ones of the same name.
 	Extends string `yaml:"extends"`
 	// Base is the portal's address, with a path when it does not live at the root. PORTAL_BASE_URL wins over it.
 	Base string `yaml:"base_url"`
@@ -33,9 +37,10 @@ type Profile struct {
 	// is named.
 	RequisitionLinks []Text `yaml:"requisition_links"`
 
-	Markers Markers `yaml:"markers"`
-	Session Probe   `yaml:"session"`
-	Form    Form    `yaml:"sign_in"`
+	Markers  Markers  `yaml:"markers"`
+	Session  Probe    `yaml:"session"`
+	Form     Form     `yaml:"sign_in"`
+	Patience Patience `yaml:"patience"`
 
 	// Block are URL patterns (* stands for anything) of what the browser need not load. They must not change what is read:
 	// a blocked style sheet, say, can keep a page's script from rendering.
@@ -75,8 +80,8 @@ type Late struct {
 	// one that is under way that it is not ready.
 	Requests string `yaml:"requests" json:"requests"`
 	// Settle is how long the part must have been left unchanged, Timeout how long it is waited for at all.
-	Settle  time.Duration `yaml:"settle" json:"-"`
-	Timeout time.Duration `yaml:"timeout" json:"-"`
+	Settle  Duration `yaml:"settle" json:"-"`
+	Timeout Duration `yaml:"timeout" json:"-"`
 }
 
 // AttachmentRule finds the attachments of one shape.
@@ -139,6 +144,30 @@ type Form struct {
 	Hosts    []string `yaml:"hosts"`    // hosts beside the allowed ones into whose pages the password may be entered
 }
 
+// Patience is how long a page is waited for that is not what was asked for, or not whole. A page that is costs none of it.
+type Patience struct {
+	Unknown Duration `yaml:"unknown"` // for a loaded page that shows nothing known, as a script may still render it; 5 s
+	Load    Duration `yaml:"load"`    // for a parsed page to load, from which a picture that never comes keeps it for ever; 3 s
+	Frame   Duration `yaml:"frame"`   // for a frame of the portal's own; 20 s
+	SignIn  Duration `yaml:"sign_in"` // for a form, and for the answer to one; 15 s
+}
+
+// Duration is a time like 500ms or 20s.
+type Duration struct{ time.Duration }
+
+// UnmarshalYAML reads a duration; what is wrong with it is said with its line.
+func (d *Duration) UnmarshalYAML(node ast.Node) error {
+	var text string
+	err := yaml.NodeToValue(node, &text)
+	if err == nil {
+		d.Duration, err = time.ParseDuration(text)
+	}
+	if err != nil || d.Duration < 0 {
+		return &yaml.SyntaxError{Message: fmt.Sprintf("%s is no time: write it like 500ms or 20s", node), Token: node.GetToken()}
+	}
+	return nil
+}
+
 // Rates limit how files are fetched.
 type Rates struct {
 	PerSecond float64 `yaml:"per_second"` // requests a second over all; 0 is no limit
@@ -150,6 +179,11 @@ const (
 	defaultSettle  = 150 * time.Millisecond // a list that is rendered piece by piece pauses for less
 	defaultTimeout = 20 * time.Second       // slow portals take 5 s for their comments
 	defaultPerHost = 6                      // what browsers allow themselves
+
+	defaultUnknown = 5 * time.Second
+	defaultLoad    = 3 * time.Second
+	defaultFrame   = 20 * time.Second
+	defaultSignIn  = 15 * time.Second
 )
 
 // WithBaseURL is the profile for the portal at base, which wins over the profile's own base_url.

@@ -15,13 +15,6 @@ import (
 //go:embed page.js
 var pageScript string
 
-// How long a page is waited for that is not what was asked for, or not whole, in milliseconds.
-const (
-	unknownAfter = 5000  // a page that shows nothing known, after it has loaded: a script may still render it
-	loadGrace    = 3000  // after it was parsed: a beacon that never answers keeps a page from loading for ever
-	frameTimeout = 20000 // for a frame of the portal's own
-)
-
 // The kinds of pages that only ProbeSession and SignIn ask for.
 const (
 	kindSignedIn PageKind = "signed-in" // it shows that someone is signed in
@@ -46,9 +39,10 @@ type question struct {
 	Origin   string           `json:"origin"`  // the base URL's
 	Origins  []string         `json:"origins"` // patterns of all that are allowed
 
-	UnknownAfter int `json:"unknown_after"`
-	LoadGrace    int `json:"load_grace"`
-	FrameTimeout int `json:"frame_timeout"`
+	// In milliseconds, as Patience has them.
+	UnknownAfter int64 `json:"unknown_after"`
+	LoadGrace    int64 `json:"load_grace"`
+	FrameTimeout int64 `json:"frame_timeout"`
 }
 
 type formQuestion struct {
@@ -69,7 +63,8 @@ func (p *Profile) ask(kind PageKind, wanted string) question {
 	q := question{
 		Kind: kind, Wanted: wanted, Markers: p.Markers, Origins: p.origins(p.Hosts),
 		Is: []Text{}, Late: []lateQuestion{}, Rules: []AttachmentRule{}, Mentions: []Mention{}, Supplier: []Text{}, Links: []Text{},
-		UnknownAfter: unknownAfter, LoadGrace: loadGrace, FrameTimeout: frameTimeout,
+		UnknownAfter: p.Patience.Unknown.Milliseconds(), LoadGrace: p.Patience.Load.Milliseconds(),
+		FrameTimeout: p.Patience.Frame.Milliseconds(),
 	}
 	if base, err := url.Parse(p.Base); err == nil {
 		q.Origin = origin(base)

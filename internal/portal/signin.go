@@ -18,9 +18,6 @@ var signInScript string
 // maxForms is how many forms a sign-in may take: some ask for the user first, then for the password, then send the browser on.
 const maxForms = 4
 
-// signInTimeout is how long, in milliseconds, a page of the sign-in may take to show a form or an answer.
-const signInTimeout = 15000
-
 // SignIn signs the user in by the portal's form. A refusal is a PROFILE_ERROR that concerns the whole portal, and is not worth
 // a retry with the same password: portals lock accounts.
 func (p *Profile) SignIn(tab context.Context, user, password string) error {
@@ -35,7 +32,7 @@ func (p *Profile) SignIn(tab context.Context, user, password string) error {
 
 	q := p.ask(kindSignedIn, "")
 	q.SignedIn = p.Session.SignedIn
-	q.UnknownAfter = signInTimeout
+	q.UnknownAfter = p.Patience.SignIn.Milliseconds()
 	q.Form = &formQuestion{User: p.Form.User, Password: p.Form.Password, Refused: p.Form.Refused}
 	passwordSent := false
 	for range maxForms + 1 {

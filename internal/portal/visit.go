@@ -5,6 +5,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -85,7 +86,7 @@ func (p *Profile) read(tab context.Context, address string, q question) (Page, e
 	defer v.close()
 	patience := time.Duration(0)
 	for _, l := range q.Late {
-		patience = max(patience, l.Timeout)
+		patience = max(patience, l.Timeout.Duration)
 	}
 	limited, stop := context.WithDeadline(v.ctx, start.Add(patience))
 	defer stop()
@@ -95,7 +96,7 @@ func (p *Profile) read(tab context.Context, address string, q question) (Page, e
 			return Page{}, err
 		}
 		page := a.page()
-		if a.Kind != q.Kind || a.Incomplete != "" {
+		if a.Kind != q.Kind {
 			return page, nil
 		}
 		waited, err := v.watch.requestsDone(limited, q.late)
@@ -103,7 +104,7 @@ func (p *Profile) read(tab context.Context, address string, q question) (Page, e
 		case err != nil && v.ctx.Err() != nil:
 			return Page{}, v.failed(err)
 		case err != nil:
-			page.Incomplete = fmt.Sprintf("the page was still loading parts after %s", patience)
+			page.Incomplete = cmp.Or(page.Incomplete, fmt.Sprintf("the page was still loading parts after %s", patience))
 			return page, nil
 		case !waited:
 			return page, nil

@@ -20,9 +20,10 @@ import (
 // and which requests its scripts have under way. It only listens, so it costs no round trip.
 type watch struct {
 	mu       sync.Mutex
-	changed  chan struct{} // closed and replaced with each change
-	main     cdp.FrameID   // the main frame
-	loader   cdp.LoaderID  // the document that the main frame shows
+	changed  chan struct{}         // closed and replaced with each change
+	main     cdp.FrameID           // the main frame
+	loader   cdp.LoaderID          // the document that the main frame shows
+	shown    map[cdp.LoaderID]bool // those that it has shown, however briefly
 	contexts map[cdp.FrameID]string
 	answers  map[cdp.LoaderID]*network.Response
 	requests map[network.RequestID]string // the scripts' requests under way, by URL
@@ -37,7 +38,7 @@ type document struct {
 // watchTab follows the tab until the context ends.
 func watchTab(ctx context.Context) (*watch, error) {
 	w := &watch{
-		changed: make(chan struct{}), contexts: map[cdp.FrameID]string{},
+		changed: make(chan struct{}), shown: map[cdp.LoaderID]bool{}, contexts: map[cdp.FrameID]string{},
 		answers: map[cdp.LoaderID]*network.Response{}, requests: map[network.RequestID]string{},
 	}
 	return w, chromedp.Listen(ctx, func(ev any) {
@@ -47,6 +48,7 @@ func watchTab(ctx context.Context) (*watch, error) {
 		case *page.EventFrameNavigated:
 			if ev.Frame.ParentID == "" {
 				w.main, w.loader = ev.Frame.ID, ev.Frame.LoaderID
+				w.shown[w.loader] = true
 				clear(w.requests)
 			}
 		case *runtime.EventExecutionContextCreated:
@@ -107,11 +109,9 @@ func (w *watch) until(ctx context.Context, holds func() bool) error {
 // context than gone.
 func (w *watch) document(ctx context.Context, loader cdp.LoaderID, gone string) (document, error) {
 	var d document
-	seen := false
 	err := w.until(ctx, func() bool {
-		seen = seen || w.loader == loader
 		d = document{context: w.contexts[w.main], answer: w.answers[w.loader]}
-		return seen && d.context != "" && d.context != gone
+		return w.shown[loader] && d.context != "" && d.context != gone
 	})
 	return d, err
 }
