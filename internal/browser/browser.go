@@ -95,7 +95,7 @@ func (b *Browser) Ensure(ctx context.Context) error {
 			return resourceError("probing the browser: %w", context.Cause(ctx))
 		}
 		b.log.WithError(err).Warn("the browser is gone or does not answer, so another one is started")
-		b.end(p, nil)
+		b.end(ctx, p, 0)
 	}
 	return b.start(ctx)
 }
@@ -110,9 +110,7 @@ func (b *Browser) Recycle(ctx context.Context, reason string) error {
 
 	if p := b.current(); p != nil {
 		b.log.WithField("reason", reason).Info("recycling the browser")
-		closing, cancel := context.WithTimeout(ctx, closeTimeout)
-		defer cancel()
-		b.end(p, closing)
+		b.end(ctx, p, closeTimeout)
 	}
 	return b.start(ctx)
 }
@@ -133,13 +131,11 @@ func (b *Browser) Shutdown(ctx context.Context) error {
 	defer done()
 
 	if p := b.current(); p != nil {
-		wait := closeTimeout
+		grace := closeTimeout
 		if deadline, ok := ctx.Deadline(); ok {
-			wait = min(wait, time.Until(deadline)/2) // the other half is for the kill
+			grace = min(grace, time.Until(deadline)/2) // the other half is for the kill
 		}
-		closing, cancel := context.WithTimeout(ctx, wait)
-		defer cancel()
-		b.end(p, closing)
+		b.end(ctx, p, grace)
 	}
 	b.mu.Lock()
 	b.proc, b.replacing = nil, false
@@ -211,11 +207,11 @@ func (b *Browser) launch(ctx context.Context) (*process, error) {
 	return launch(ctx, path, b.o, b.log)
 }
 
-// end ends p: with a context, Chromium is asked and given that long; then, or with nil, it is killed.
-func (b *Browser) end(p *process, closing context.Context) {
+// end ends p: Chromium is asked and given the grace to leave; then, or without any grace, it is killed.
+func (b *Browser) end(ctx context.Context, p *process, grace time.Duration) {
 	b.measure(p) // the last look at what it cost
-	if closing != nil {
-		p.close(closing)
+	if grace > 0 {
+		p.close(ctx, grace)
 	}
 	p.kill()
 }

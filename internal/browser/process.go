@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
@@ -36,6 +37,7 @@ type process struct {
 	conn    *chromedp.Browser
 	log     logrus.FieldLogger
 
+	ended    atomic.Bool // it was told to end: from now on its errors mean nothing else
 	killOnce sync.Once
 
 	mu      sync.Mutex
@@ -128,7 +130,7 @@ func (p *process) dead() bool {
 	case <-p.lost():
 		return true
 	default:
-		return false
+		return p.ended.Load()
 	}
 }
 
@@ -160,15 +162,16 @@ func (p *process) within(ctx context.Context, limit time.Duration) (context.Cont
 	return call, func() { stop(); cancel() }
 }
 
-// close asks Chromium to leave, and waits until it did or ctx ends. It may be called once.
-func (p *process) close(ctx context.Context) {
+// close asks Chromium to leave, and waits until it did, at most as long as the grace and ctx allow. It may be called once.
+func (p *process) close(ctx context.Context, grace time.Duration) {
 	if p.dead() {
 		return
 	}
+	p.ended.Store(true)
+	closing, cancel := p.within(ctx, grace)
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		closing, cancel := p.within(ctx, closeTimeout)
 		defer cancel()
 		if err := chromedp.Cancel(closing); err != nil {
 			p.log.WithError(err).Debug("closing the browser")
@@ -176,13 +179,14 @@ func (p *process) close(ctx context.Context) {
 	}()
 	select {
 	case <-left:
-	case <-ctx.Done():
+	case <-closing.Done(): // chromedp may wait longer than it should
 	}
 }
 
 // kill ends every process of the group, waits until they are gone, and removes the directory. It is bounded, and may be called
 // again.
 func (p *process) kill() {
+	p.ended.Store(true)
 	p.killOnce.Do(func() {
 		cancelWithin(killTimeout, p.cancel)
 		if p.pid != 0 {
