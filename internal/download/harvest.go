@@ -3,6 +3,7 @@ package download
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -68,23 +69,32 @@ func (h *harvest) collect(ctx context.Context, free func()) error {
 		return err
 	}
 	fault("page", string(h.task.PO))
-	list := h.clicks(tab, h.offered(h.page, po.FromPO, h.page.Number))
+	list, err := h.clicks(ctx, tab, h.offered(h.page, po.FromPO, h.page.Number))
+	if err != nil {
+		return err
+	}
 	pageDone := func() { closeTab(); free() }
 	switch fallback := h.b.d.Settings.PRFallback; {
 	case len(h.page.Requisitions) == 0 || fallback == config.PRNone || fallback == config.PRMissing && speaksOfPDF(list):
 		pageDone()
 		return h.fetchAll(ctx, list)
 	case fallback == config.PRAlways || len(list) == 0 && !h.hasPDF():
-		list = append(list, h.requisitions(tab)...)
+		more, err := h.requisitions(ctx, tab)
 		pageDone()
-		return h.fetchAll(ctx, list)
+		if err != nil {
+			return err
+		}
+		return h.fetchAll(ctx, append(list, more...))
 	}
 	// Only the files themselves tell whether a PDF is among them.
 	if err := h.fetchAll(ctx, list); err != nil || h.hasPDF() {
 		return err
 	}
-	list = h.requisitions(tab)
+	list, err = h.requisitions(ctx, tab)
 	pageDone()
+	if err != nil {
+		return err
+	}
 	return h.fetchAll(ctx, list)
 }
 
@@ -141,23 +151,37 @@ func (h *harvest) offered(p portal.Page, source, id string) []wanted {
 }
 
 // requisitions reads the pages of the PO's requisitions. One that cannot be opened costs no PO file.
-func (h *harvest) requisitions(tab *browser.Tab) []wanted {
+func (h *harvest) requisitions(ctx context.Context, tab *browser.Tab) ([]wanted, error) {
 	var list []wanted
 	for _, link := range h.page.Requisitions {
 		page, err := h.b.d.Profile.VisitRequisition(tab.Context(), link)
-		switch {
-		case err != nil:
-			h.prError = tab.Explain(err)
-		case page.Kind != portal.PageRequisition:
-			h.prError = fmt.Errorf("requisition %s cannot be opened: %s", link.ID, page.Reason)
-		default:
-			if page.Incomplete != "" {
-				h.missed = append(h.missed, incomplete("requisition "+link.ID+": "+page.Incomplete))
+		if err != nil {
+			err = tab.Explain(err)
+			var e *po.Error
+			if po.PortalWide(err) || ctx.Err() != nil || errors.As(err, &e) && e.Ours {
+				return nil, err
 			}
-			list = append(list, h.clicks(tab, h.offered(page, po.FromRequisition, link.ID))...)
+			h.prError = err
+			continue
 		}
+		if page.Kind == portal.PageSignIn {
+			h.v.expire(h.serial)
+			return nil, errSessionEnded
+		}
+		if page.Kind != portal.PageRequisition {
+			h.prError = fmt.Errorf("requisition %s cannot be opened: %s", link.ID, page.Reason)
+			continue
+		}
+		if page.Incomplete != "" {
+			h.missed = append(h.missed, incomplete("requisition "+link.ID+": "+page.Incomplete))
+		}
+		more, err := h.clicks(ctx, tab, h.offered(page, po.FromRequisition, link.ID))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
 	}
-	return list
+	return list, nil
 }
 
 // fetchAll gets the attachments over HTTP, all at once; the client bounds how many the portal sees.
@@ -189,7 +213,7 @@ func (h *harvest) fetchAll(ctx context.Context, list []wanted) error {
 }
 
 // clicks gets the attachments that have no URL, while their page is open, and returns the others.
-func (h *harvest) clicks(tab *browser.Tab, list []wanted) []wanted {
+func (h *harvest) clicks(ctx context.Context, tab *browser.Tab, list []wanted) ([]wanted, error) {
 	var rest []wanted
 	for _, w := range list {
 		if w.Click == nil {
@@ -197,18 +221,21 @@ func (h *harvest) clicks(tab *browser.Tab, list []wanted) []wanted {
 			continue
 		}
 		f, err := h.v.fetch.Click(tab.Context(), w.Click.Script, labels(w), h.dir)
-		if err != nil {
-			h.missed = append(h.missed, tab.Explain(err))
+		if err == nil {
+			h.files = append(h.files, w.had(f))
 			continue
 		}
-		h.files = append(h.files, w.had(f))
+		if err := h.miss(ctx, tab.Explain(err)); err != nil {
+			return nil, err
+		}
 	}
-	return rest
+	return rest, nil
 }
 
 // miss notes why a file was not had. Portal-wide trouble ends the try, and so does a session that ended.
 func (h *harvest) miss(ctx context.Context, err error) error {
-	if err = h.v.fileFailed(h.task.PO, err); po.PortalWide(err) || ctx.Err() != nil {
+	var e *po.Error
+	if err = h.v.fileFailed(h.task.PO, err); po.PortalWide(err) || ctx.Err() != nil || errors.As(err, &e) && e.Ours {
 		return err
 	}
 	if fetch.SessionSuspect(err) {

@@ -58,6 +58,7 @@ func (d *Downloader) newVisitor() *visitor {
 		MaxBytes:  s.MaxFileBytes,
 		PerSecond: perSecond,
 		PerHost:   perHost,
+		TempDir:   d.TempDir,
 		Log:       d.Log,
 	})
 	return v
@@ -66,7 +67,7 @@ func (d *Downloader) newVisitor() *visitor {
 func (v *visitor) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	return v.browser.Shutdown(ctx)
+	return errors.Join(v.browser.Shutdown(ctx), v.fetch.Close()) // Chromium may still write into the client's directory
 }
 
 // ready makes sure that the browser lives and holds a session that was seen alive not long ago.

@@ -197,6 +197,10 @@ func (k *click) listen() error {
 	if err != nil {
 		return err
 	}
+	// A browser tells of new tabs only whoever asked for that; a tab's own session may have asked, but its answers go elsewhere.
+	if _, err := chromedp.CallBrowser(k.tab, target.SetDiscoverTargets, target.SetDiscoverTargetsParams{Discover: true}); err != nil {
+		return err
+	}
 	if err := k.findFrames(); err != nil {
 		return err
 	}
