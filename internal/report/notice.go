@@ -18,13 +18,16 @@ func Finished(job ledger.Job, s Summary) (subject, text string) {
 	switch job.State {
 	case ledger.FailedJob:
 		subject = fmt.Sprintf("Purser: %s could not be read", job.Name)
-		fmt.Fprintf(&b, "The sheet %s could not be read: %s\n\n", job.Name, job.Error)
+		fmt.Fprintf(&b, "The sheet could not be read: %s\nCorrect it and drop it again.\n", job.Error)
 	case ledger.Cancelled:
 		subject = fmt.Sprintf("Purser: %s was cancelled", job.Name)
-		fmt.Fprintf(&b, "The job of %s was cancelled. What was done until then is kept.\n\n", job.Name)
+		fmt.Fprintf(&b, "The job of %s was cancelled. What was done until then is kept.\n", job.Name)
 	default:
 		subject = fmt.Sprintf("Purser: %s is done, %d of %d POs", job.Name, s.SuccessfulDownloads, s.TotalPOs)
-		fmt.Fprintf(&b, "%d of the %d POs of %s have their documents; %d have not.\n\n", s.SuccessfulDownloads, s.TotalPOs, job.Name, s.FailedDownloads)
+		fmt.Fprintf(&b, "%d of the %d POs of %s succeeded; %d did not.\n", s.SuccessfulDownloads, s.TotalPOs, job.Name, s.FailedDownloads)
+	}
+	if s.TotalPOs > 0 {
+		b.WriteString("\n")
 	}
 	for _, status := range po.Statuses {
 		if n := s.ByStatus[status]; n > 0 {
@@ -37,11 +40,14 @@ func Finished(job ledger.Job, s Summary) (subject, text string) {
 			fmt.Fprintf(&b, "%8d  %s: %s\n", s.ByErrorCode[code], code, reasons[code].What)
 		}
 	}
-	if s.InDLQ > 0 {
-		fmt.Fprintf(&b, "\n%d POs can be tried again: purser redrive %s\n", s.InDLQ, job.ID)
+	if n := s.redrivable(); n > 0 && job.State != ledger.FailedJob {
+		fmt.Fprintf(&b, "\nTo try again what can be tried again (%d): purser redrive %s\n", n, job.ID)
 	}
-	fmt.Fprintf(&b, "\nFiles: %d, %s, under download/%s/ in the bucket %s.\nReport: %s\n",
-		s.Files, size(s.Bytes), job.ID, job.Bucket, archive.ResultKey(job.ID, ReportName))
+	b.WriteString("\n")
+	if s.Files > 0 {
+		fmt.Fprintf(&b, "Files: %d, %s, under download/%s/ in the bucket %s\n", s.Files, size(s.Bytes), job.ID, job.Bucket)
+	}
+	fmt.Fprintf(&b, "Report: %s in the bucket %s\n", archive.ResultKey(job.ID, ReportName), job.Bucket)
 	return subject, b.String()
 }
 

@@ -171,7 +171,8 @@ func (p *page) finish(s Summary) error {
 	err = pageTemplate.ExecuteTemplate(p.w, "body", map[string]any{
 		"Job": p.job, "S": s, "Zone": p.location.String(),
 		"Started": s.Started.In(p.location), "Finished": s.Finished.In(p.location),
-		"Outcomes": outcomes(s), "Partial": s.ByStatus[po.Partial], "Reasons": reasonsOf(s), "Lines": int64(p.rows),
+		"Outcomes": outcomes(s), "Partial": s.ByStatus[po.Partial], "Redrivable": s.redrivable(),
+		"Reasons": reasonsOf(s), "Lines": int64(p.rows),
 		"Files":  []string{SummaryName, ManifestName, ManifestLinesName},
 		"Words":  template.JS(words),      //nolint:gosec // our own text, marshalled
 		"Script": template.JS(pageScript), //nolint:gosec // our own file

@@ -138,9 +138,9 @@ func TestTotalsStandInThePageItself(t *testing.T) {
 
 func TestAJobThatHasNotFinishedSaysSo(t *testing.T) {
 	failed := sampleJob("pos.csv")
-	failed.State, failed.Error = ledger.FailedJob, "the file is a PDF, not a sheet"
+	failed.State, failed.Error = ledger.FailedJob, "pos.csv is a PDF document"
 	html := pageOf(t, failed, nil)
-	for _, want := range []string{"The sheet could not be read", "the file is a PDF, not a sheet", "No PO was worked", "There is no filled-in sheet"} {
+	for _, want := range []string{"The sheet could not be read", "pos.csv is a PDF document", "No PO was worked", "There is no filled-in sheet"} {
 		assert.Contains(t, html, want)
 	}
 	assert.NotContains(t, html, "_processed.csv")
@@ -158,7 +158,7 @@ func TestAJobThatHasNotFinishedSaysSo(t *testing.T) {
 	p, err := newPage(&out, gone, time.UTC)
 	require.NoError(t, err)
 	require.NoError(t, p.finish(s))
-	assert.Contains(t, out.String(), "the sheet was deleted or replaced")
+	assert.Contains(t, out.String(), "the sheet was deleted, replaced")
 }
 
 func TestEveryStatusAndErrorCodeHasWords(t *testing.T) {

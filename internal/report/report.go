@@ -147,7 +147,7 @@ func (f *Finalizer) write(ctx context.Context, job ledger.Job) (Summary, error) 
 	return summary, f.Archive.Put(ctx, archive.ResultKey(job.ID, SummaryName), "application/json", summary.encode())
 }
 
-// writeSheet writes the filled-in sheet, and returns its name. A job whose sheet could not be read, or is gone, has none.
+// writeSheet writes the filled-in sheet, and returns its name. There is none when the sheet is gone or cannot be read.
 func (f *Finalizer) writeSheet(ctx context.Context, job ledger.Job, rows *results, location *time.Location) (string, error) {
 	if job.State == ledger.FailedJob {
 		return "", nil
@@ -166,7 +166,13 @@ func (f *Finalizer) writeSheet(ctx context.Context, job ledger.Job, rows *result
 	if err != nil {
 		return "", err
 	}
-	if err := sheet.WriteResult(out, input, job.Name, f.Sheet, rows, location); err != nil {
+	err = sheet.WriteResult(out, input, job.Name, f.Sheet, rows, location)
+	var unreadable *sheet.Unreadable
+	switch {
+	case errors.As(err, &unreadable): // the job was cancelled before anybody had read the sheet
+		f.Log.WithField("job", job.ID).WithError(err).Warn("the sheet cannot be read; there is no filled-in one")
+		return "", out.CloseWithError(err)
+	case err != nil:
 		return "", errors.Join(err, out.CloseWithError(err))
 	}
 	return name, out.Close()

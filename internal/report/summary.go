@@ -23,7 +23,7 @@ type Summary struct {
 	Sheet       string                 `json:"sheet"`
 	State       string                 `json:"state"` // FINISHED, FAILED or CANCELLED
 	Error       string                 `json:"error,omitempty"`
-	Result      string                 `json:"result,omitempty"` // name of the filled-in sheet; none when the sheet is gone or unreadable
+	Result      string                 `json:"result,omitempty"` // name of the filled-in sheet; none when the sheet is gone or cannot be read
 	Started     time.Time              `json:"started"`
 	Finished    time.Time              `json:"finished"`
 	ByStatus    map[po.Status]int64    `json:"by_status"`
@@ -81,6 +81,11 @@ func (s *Summary) add(r ledger.Row) {
 	if r.InDLQ {
 		s.InDLQ++
 	}
+}
+
+// redrivable counts the rows that a redrive opens again.
+func (s Summary) redrivable() int64 {
+	return s.ByStatus[po.Failed] + s.ByStatus[po.Timeout] + s.ByStatus[po.PRNotAccessible] - s.Rejected
 }
 
 // addsUpTo tells whether the rows that were read are those that the counters count.

@@ -48,7 +48,7 @@
 
   function haystack(row) {
     row.haystack ??= [
-      row.po, row.supplier, row.status, row.code, row.message, row.folder, "line " + row.row, ...(row.files ?? []).map((f) => f.name),
+      row.po, row.supplier, row.status, row.code, row.message, row.folder, ...(row.files ?? []).map((f) => f.name),
     ].join("\n").toLowerCase();
     return row.haystack;
   }
@@ -148,7 +148,7 @@
     if (files.length > 0) {
       const list = element("ul", {}, ...files.map((file) => fileElement(row, file)));
       all.push(files.length <= shownFiles ? list : element("details", {}, element("summary", {}, number(files.length) + " documents"), list));
-      const place = row.folder?.split("/").slice(2).join("/");
+      const place = row.folder?.split("/").slice(2, -1).join("/"); // below the job's folder, above the PO's own
       if (place) all.push(element("div", { class: "folder" }, place));
     }
     return all;
@@ -211,9 +211,9 @@
     return { worked, first, last, step, start, bins, clock };
   }
 
-  function draw(run) {
+  function draw(run, width = Math.max(280, $("chart").clientWidth)) {
     const { bins, step, start, clock } = run;
-    const width = Math.max(280, $("chart").clientWidth || 680), height = 190;
+    const height = 190;
     const left = 44, right = 8, top = 8, bottom = 24;
     const most = Math.max(...bins.map((bin) => bin.good + bin.missing));
     const raw = most / 4;
@@ -235,10 +235,9 @@
       const title = `${clock(start + n * step)}: ${number(all)} POs` + (bin.missing ? `, ${number(bin.missing)} without documents` : "");
       chart.append(svg("g", {}, svg("title", {}, title), bar("good", 0, bin.good), bar("missing", bin.good, all)));
     });
-    const labels = Math.max(1, Math.min(bins.length, Math.floor((width - left - right) / 120)));
-    for (let n = 0; n < labels; n++) {
-      const bin = Math.floor((n * bins.length) / labels);
-      chart.append(svg("text", { x: x(bin), y: height - 6 }, clock(start + bin * step)));
+    const apart = Math.ceil(90 / each); // bars from one time to the next
+    for (let n = 0; n < bins.length && x(n) < width - 80; n += apart) {
+      chart.append(svg("text", { x: x(n), y: height - 6 }, clock(start + n * step)));
     }
     $("chart").replaceChildren(chart);
   }
@@ -253,12 +252,10 @@
       `${number(run.worked.length)} in all, ${rate < 10 ? rate.toFixed(1) : number(Math.round(rate))} a minute on average.` +
       (run.bins.some((bin) => bin.missing) ? " Red: without their documents." : "");
     draw(run);
-    let width = $("chart").clientWidth;
-    new ResizeObserver(() => { // a chart that is merely scaled has letters that nobody can read on a phone
-      if ($("chart").clientWidth === width) return;
-      width = $("chart").clientWidth;
-      draw(run);
-    }).observe($("chart"));
+    // A chart that is merely scaled has letters that nobody can read on a phone, or on paper.
+    addEventListener("resize", () => draw(run));
+    addEventListener("beforeprint", () => draw(run, 680));
+    addEventListener("afterprint", () => draw(run));
   }
 
   // Controls.
@@ -300,8 +297,9 @@
     addEventListener("beforeprint", () => {
       $("table").tBodies[0].replaceChildren(...found.slice(0, printRows).map(rowElement));
       for (const details of document.querySelectorAll("#table details")) details.open = true;
-      $("shown").textContent = found.length > printRows
-        ? `The first ${number(printRows)} of ${number(found.length)} lines; the filled-in sheet has all.` : `${number(found.length)} lines`;
+      const what = [view.filter && $("filter").selectedOptions[0].textContent, view.search && `“${view.search}”`].filter(Boolean).join(", ");
+      $("shown").textContent = `${what || "All lines"}: ${number(found.length)} of ${number(rows.length)}` +
+        (found.length > printRows ? `; the first ${number(printRows)} are here, the filled-in sheet has all` : "");
     });
     addEventListener("afterprint", show);
   }
