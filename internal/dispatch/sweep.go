@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -227,7 +228,7 @@ func (s *sweep) bury(ctx context.Context) error {
 			return err
 		}
 		switch {
-		case !found || row.Leased(now):
+		case !found || row.Leased(now) || stale(m, row):
 		case row.Status == po.Pending:
 			result := row.Result
 			result.Status, result.Code, result.InDLQ = po.Failed, po.CodeResource, true
@@ -250,6 +251,13 @@ func (s *sweep) bury(ctx context.Context) error {
 	return nil
 }
 
+// stale tells whether the row was redriven after the dead letter was sent: then it waits for a newer message. A minute is left
+// for clocks that differ.
+func stale(letter types.Message, row ledger.Row) bool {
+	ms, err := strconv.ParseInt(letter.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64)
+	return err == nil && row.Status == po.Pending && time.UnixMilli(ms).Add(time.Minute).Before(row.Queued)
+}
+
 // deadLetters receives what lies in the dead-letter queue; more tells that it was not all. SQS has no way to look at a message
 // without receiving it: they are to be given back.
 func (d *Dispatcher) deadLetters(ctx context.Context) (letters []types.Message, more bool, err error) {
@@ -266,7 +274,8 @@ func (d *Dispatcher) deadLetters(ctx context.Context) (letters []types.Message, 
 		}
 		out, err := d.o.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl: &d.o.DLQURL, MaxNumberOfMessages: batchSize, VisibilityTimeout: int32(lookTime / time.Second),
-			WaitTimeSeconds: 1, // a long poll asks all of SQS's servers
+			WaitTimeSeconds:             1, // a long poll asks all of SQS's servers
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameSentTimestamp},
 		})
 		if err != nil {
 			d.giveBack(ctx, letters)

@@ -69,6 +69,27 @@ func TestARowWhoseMessageIsBuriedFailsAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestADeadLetterOfAnEarlierTryDoesNotEndARedrivenRow(t *testing.T) {
+	w := newWorld(t)
+	job := w.dispatched(w.drop("input/pos.csv", pos(2)))
+	w.bury()
+	if got := w.sweep(); got.Buried != 2 {
+		t.Fatalf("%+v", got)
+	}
+	w.ns.Store(time.Now().Add(time.Hour).UnixNano()) // SQS has its own clock
+	task := w.tasksOf(job.ID)[0]
+	if ok, err := w.ledger.Reopen(t.Context(), job.ID, task.Row); err != nil || !ok {
+		t.Fatalf("%v, %v", ok, err)
+	}
+	if err := w.sendTasks(t.Context(), []po.Task{task}); err != nil { // and then the one who redrives is cut off
+		t.Fatal(err)
+	}
+	if got := w.sweep(); got.Buried != 0 || got.Lost != 0 {
+		t.Fatalf("%+v", got)
+	}
+	w.work(po.Completed, task)
+}
+
 func TestARowIsLostOnlyWhenNoQueueHasItsMessage(t *testing.T) {
 	w := newWorld(t)
 	w.dispatched(w.drop("input/pos.csv", pos(3)))

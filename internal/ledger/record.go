@@ -19,7 +19,7 @@ func (l *Ledger) PutRows(ctx context.Context, job string, tasks []po.Task) error
 		it, size := newTaskItem(job, t, l.now())
 		changes = append(changes, change{write: l.newRow(it), bytes: size})
 	}
-	return l.record(ctx, job, changes, maxRecords)
+	return l.record(ctx, job, changes)
 }
 
 // PutResults records rows that are final at once: rejected, COMPLETED already, or (DuplicateOf is set) repeating another
@@ -42,7 +42,7 @@ func (l *Ledger) PutResults(ctx context.Context, job string, results []po.Result
 		c.write, c.bytes = l.newRow(it), size
 		changes = append(changes, c)
 	}
-	return l.record(ctx, job, changes, maxRecords)
+	return l.record(ctx, job, changes)
 }
 
 func (l *Ledger) newRow(it item) types.TransactWriteItem {
@@ -51,8 +51,8 @@ func (l *Ledger) newRow(it item) types.TransactWriteItem {
 	}}
 }
 
-func (l *Ledger) record(ctx context.Context, job string, changes []change, atOnce int) error {
-	_, err := l.apply(ctx, job, changes, atOnce, jobChange{
+func (l *Ledger) record(ctx context.Context, job string, changes []change) error {
+	_, err := l.apply(ctx, job, changes, maxRecords, jobChange{
 		condition: "#state = :dispatching", values: item{":dispatching": text(string(Dispatching))},
 	})
 	switch {
