@@ -268,7 +268,10 @@ func TestASheetWithLevelsFilesDocumentsByThem(t *testing.T) {
 		if row["DOWNLOAD_FOLDER"] == "" {
 			t.Errorf("%s has files and no folder", p.Number)
 		}
-		folder := strings.TrimPrefix(row["DOWNLOAD_FOLDER"], "download/"+r.Job+"/")
+		folder, fetched := strings.CutPrefix(row["DOWNLOAD_FOLDER"], "download/"+r.Job+"/")
+		if !fetched { // it was COMPLETED already, and is kept as it was
+			continue
+		}
 		if n := strings.Count(folder, "/"); n < 3 {
 			t.Errorf("%s lies in %s: want supplier, year, quarter and more above it", p.Number, folder)
 		}
