@@ -53,17 +53,18 @@ func Load(nameOrFile string) (*Profile, error) {
 // Parse reads a profile. What is wrong with it is said with the line: "acme.yaml:12:3: …"; name stands for the file.
 func Parse(data []byte, name string) (*Profile, error) {
 	file := &source{name: name}
-	tree, err := parser.ParseBytes(data, 0)
+	err := file.read(func() (err error) {
+		file.tree, err = parser.ParseBytes(data, 0)
+		return err
+	})
 	if err != nil {
-		return nil, file.error(err)
+		return nil, err
 	}
-	file.tree = tree
-
 	var head struct {
 		Extends string `yaml:"extends"`
 	}
-	if err := yaml.Unmarshal(data, &head); err != nil {
-		return nil, file.error(err)
+	if err := file.read(func() error { return yaml.Unmarshal(data, &head) }); err != nil {
+		return nil, err
 	}
 	p := &Profile{}
 	if head.Extends != "" {
@@ -78,12 +79,12 @@ func Parse(data []byte, name string) (*Profile, error) {
 			return nil, err
 		}
 	}
-	p.file = file
 	attachments, mentions := p.Attachments, p.Mentions
 	p.Attachments, p.Mentions = nil, nil
-	if err := yaml.UnmarshalWithOptions(data, p, yaml.Strict()); err != nil {
-		return nil, file.error(err)
+	if err := file.read(func() error { return yaml.UnmarshalWithOptions(data, p, yaml.Strict()) }); err != nil {
+		return nil, err
 	}
+	p.file = file
 	p.Attachments = extend(attachments, p.Attachments, func(r AttachmentRule) string { return r.Name })
 	p.Mentions = extend(mentions, p.Mentions, func(m Mention) string { return m.Name })
 	if err := p.complete(); err != nil {
@@ -109,20 +110,32 @@ type source struct {
 	tree *ast.File
 }
 
-// error is the parser's error in one line, with file, line and column.
-func (s *source) error(err error) error {
+// read runs a step of the YAML library and puts its error into one line, with file, line and column. The library panics on some
+// malformed tags (a "!" before a value that is no list); that is an error like any other.
+func (s *source) read(step func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: this is no YAML that can be read: tags (!) and other rarities have no place here", s.name)
+		}
+	}()
+	err = step()
+	if err == nil {
+		return nil
+	}
 	var e yaml.Error
 	if errors.As(err, &e) && e.GetToken() != nil {
 		pos := e.GetToken().Position
-		return fmt.Errorf("%s:%d:%d: %s", s.name, pos.Line, pos.Column, e.GetMessage())
+		return fmt.Errorf("%s:%d:%d: %s", s.name, pos.Line, pos.Column, oneLine(e.GetMessage()))
 	}
-	return fmt.Errorf("%s: %w", s.name, err)
+	return fmt.Errorf("%s: %s", s.name, oneLine(err.Error()))
 }
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // at is an error about the setting at path ("po.is[0].pattern"), with the line on which it stands, or on which the part
 // stands that it is missing from.
 func (s *source) at(path, format string, args ...any) error {
-	text := path + ": " + fmt.Sprintf(format, args...)
+	text := oneLine(path + ": " + fmt.Sprintf(format, args...))
 	for rest := path; rest != ""; rest = parent(rest) {
 		p, err := yaml.PathString("$." + rest)
 		if err != nil {
