@@ -39,7 +39,7 @@ func main() {
 	if err != nil {
 		log.WithError(err).Fatal("the portal's profile cannot be used")
 	}
-	rows := ledger.New(aws.DynamoDB, settings.Table)
+	rows := ledger.New(aws.DynamoDB, settings.Table, ledger.WithCircuitWait(settings.CircuitWait))
 	results := &report.Finalizer{
 		Ledger: rows, Archive: files, Location: settings.Location, Log: log,
 		Sheet:   sheet.Options{POColumn: settings.POColumn, SupplierColumn: settings.SupplierColumn, Pattern: settings.POPattern},

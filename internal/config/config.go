@@ -46,7 +46,8 @@ type Settings struct {
 	MemoryThreshold float64       `env:"MEMORY_THRESHOLD" envDefault:"0.75"` // of the function's memory, 0.5 to 0.9
 	WorkerTimeout   time.Duration `env:"WORKER_TIMEOUT" envDefault:"300"`    // of one PO, in seconds
 	Headless        bool          `env:"HEADLESS_MODE" envDefault:"true"`
-	RetryDelay      time.Duration `env:"RETRY_DELAY" envDefault:"30"` // before a PO's second try, in seconds; doubles with each
+	RetryDelay      time.Duration `env:"RETRY_DELAY" envDefault:"30"`  // before a PO's second try, in seconds; doubles with each
+	CircuitWait     time.Duration `env:"CIRCUIT_WAIT" envDefault:"30"` // before a portal in trouble is tried again, in seconds; doubles up to thirty times
 	ChromiumPath    string        `env:"CHROMIUM_PATH"`
 
 	// Logs and metrics.
@@ -113,6 +114,7 @@ func (s Settings) Validate() error {
 		"MEMORY_THRESHOLD is %g; it must be 0.5 to 0.9 (a share of the function's memory)", s.MemoryThreshold)
 	check(s.WorkerTimeout >= time.Second, "WORKER_TIMEOUT is %s; it must be at least 1 (seconds for one PO)", seconds(s.WorkerTimeout))
 	check(s.RetryDelay >= 0, "RETRY_DELAY is %s; it must be 0 or more (seconds)", seconds(s.RetryDelay))
+	check(s.CircuitWait > 0, "CIRCUIT_WAIT is %s; it must be more than 0 (seconds)", seconds(s.CircuitWait))
 	check(s.MaxReceives >= 1 && s.MaxReceives <= 1000, "MAX_RECEIVE_COUNT is %d; it must be 1 to 1000", s.MaxReceives)
 	check(s.MaxFileBytes > 0, "MAX_FILE_BYTES is %d; it must be more than 0 (bytes)", s.MaxFileBytes)
 	check(oneOf(s.PRFallback, PRNone, PRMissing, PRAlways), "PR_FALLBACK is %q; it must be none, missing or always", s.PRFallback)

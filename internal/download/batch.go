@@ -45,6 +45,7 @@ type batch struct {
 	wait     time.Duration // until the portal may be asked again
 	shown    time.Time     // when the board was written
 
+	asked    atomic.Bool // a PO's work was begun
 	restarts atomic.Int32
 	todo     atomic.Int32 // POs that are not begun
 	pos      atomic.Int64
@@ -158,12 +159,14 @@ func (b *batch) work(tasks []task) {
 	var committer sync.WaitGroup
 	committer.Go(func() { b.commits(b.outcomes) })
 	b.d.board.setPool(poolProcessing)
-	if gate.Probe && len(tasks) > 1 { // one PO finds out whether the portal is back; the others wait for its answer
-		b.one(tasks[0])
-		tasks = tasks[1:]
+	rest := tasks
+	// One PO finds out whether the portal is back; the others wait for its answer. A message whose row needs no work does not.
+	for gate.Probe && !b.asked.Load() && len(rest) > 1 {
+		b.one(rest[0])
+		rest = rest[1:]
 	}
 	var workers sync.WaitGroup
-	for _, t := range tasks {
+	for _, t := range rest {
 		workers.Go(func() { b.one(t) })
 	}
 	workers.Wait()
@@ -330,6 +333,7 @@ func (b *batch) finalize(t task) {
 		b.again(t.message, time.Second)
 		return
 	}
+	fault("finalizing", t.Job)
 	if err := b.d.Finalize(b.late, t.Job); err != nil {
 		if errors.Is(err, ledger.ErrNoJob) {
 			b.bury(t.message, "the ledger knows no job "+t.Job)
@@ -339,6 +343,7 @@ func (b *batch) finalize(t task) {
 		b.again(t.message, b.d.Settings.RetryDelay)
 		return
 	}
+	fault("finalized", t.Job)
 	b.d.Metrics.Add(telemetry.JobsFinished, 1)
 	log.Info("the job's results are written")
 }

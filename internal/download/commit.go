@@ -55,6 +55,7 @@ func (b *batch) commit(job string, group []pending) {
 	for i, p := range group {
 		outcomes[i] = p.outcome
 	}
+	fault("committing", job)
 	committed, last, err := b.d.Ledger.Commit(b.late, outcomes)
 	if err != nil {
 		b.log.WithError(err).WithField(telemetry.FieldJob, job).Error("committing outcomes failed; their POs come again")

@@ -95,6 +95,7 @@ func (d *Downloader) Handle(ctx context.Context, event events.SQSEvent) (events.
 	b := d.newBatch(ctx, event)
 	d.cold = false
 	b.run()
+	fault("answering", "")
 	return b.answer(), nil
 }
 

@@ -75,6 +75,7 @@ func (b *batch) process(t task) {
 	}
 	fault("claimed", string(t.PO))
 
+	b.asked.Store(true)
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(b.ctx, b.d.Settings.WorkerTimeout)
 	defer cancel()

@@ -9,11 +9,12 @@ import (
 )
 
 const (
-	// firstTrip is the wait after the first trip; each failed probe doubles it, up to longestTrip.
-	firstTrip   = 30 * time.Second
-	longestTrip = 15 * time.Minute
-	// probeTime is how long a probe may take before somebody else may try.
-	probeTime = 2 * time.Minute
+	// firstTrip is the wait after the first trip, unless WithCircuitWait says otherwise; each failed probe doubles it, up to
+	// longestWaits times as much: 15 minutes.
+	firstTrip    = 30 * time.Second
+	longestWaits = 30
+	// probeWaits first waits, two minutes, are how long a probe may take before somebody else may try.
+	probeWaits = 4
 	// circuitLife is how long after its wait an open circuit is remembered when nobody asks.
 	circuitLife = 24 * time.Hour
 )
@@ -44,7 +45,7 @@ func (l *Ledger) Circuit(ctx context.Context, portal, owner string) (Gate, error
 	it, ok, err := l.update(
 		ctx, k, "SET #owner = :owner, #probe_until = :limit",
 		"#until <= :now AND (attribute_not_exists(#probe_until) OR #probe_until <= :now OR #owner = :owner)",
-		item{":owner": text(owner), ":limit": instant(now.Add(probeTime)), ":now": instant(now)},
+		item{":owner": text(owner), ":limit": instant(now.Add(probeWaits * l.circuitWait)), ":now": instant(now)},
 	)
 	switch {
 	case err != nil:
@@ -74,7 +75,7 @@ func (l *Ledger) Trip(ctx context.Context, portal, reason string, after time.Dur
 		}
 		if !until.After(now) { // closed, or a probe failed
 			trips++
-			until = now.Add(min(firstTrip<<min(trips-1, 10), longestTrip))
+			until = now.Add(l.circuitWait * time.Duration(min(1<<min(trips-1, 10), longestWaits)))
 		}
 		if asked := now.Add(after); asked.After(until) {
 			until = asked

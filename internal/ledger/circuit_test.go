@@ -52,7 +52,7 @@ func TestACircuitStopsEveryEnvironmentAndLetsOneProbe(t *testing.T) {
 	if g := c.ask("b"); !g.Open || !g.Probe {
 		t.Fatalf("%+v", g)
 	}
-	if g := c.ask("a"); !g.Open || g.Probe || g.Wait != probeTime {
+	if g := c.ask("a"); !g.Open || g.Probe || g.Wait != probeWaits*firstTrip {
 		t.Fatalf("a second probe at once: %+v", g)
 	}
 	if g := c.ask("b"); !g.Probe {
@@ -79,7 +79,7 @@ func TestEachFailedProbeDoublesTheWaitUpToItsLimit(t *testing.T) {
 		if g := c.ask("a"); !g.Probe {
 			t.Fatalf("%+v", g)
 		}
-		want = min(2*want, longestTrip)
+		want = min(2*want, longestWaits*firstTrip)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestAProbeThatNeverComesBackIsFollowedByAnother(t *testing.T) {
 	if g := c.ask("killed"); !g.Probe {
 		t.Fatalf("%+v", g)
 	}
-	c.c.advance(probeTime)
+	c.c.advance(probeWaits * firstTrip)
 	if g := c.ask("b"); !g.Probe {
 		t.Fatalf("%+v", g)
 	}

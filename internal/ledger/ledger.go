@@ -96,7 +96,8 @@ type Ledger struct {
 	table  string
 	now    func() time.Time
 
-	firstWait time.Duration // after the first collision
+	firstWait   time.Duration // after the first collision
+	circuitWait time.Duration // after a circuit's first trip
 }
 
 // Option changes a Ledger.
@@ -105,9 +106,13 @@ type Option func(*Ledger)
 // WithClock replaces time.Now.
 func WithClock(now func() time.Time) Option { return func(l *Ledger) { l.now = now } }
 
+// WithCircuitWait replaces the 30 s after which a portal in trouble is tried again for the first time. The other times of the
+// circuit keep their proportion to it: the longest wait is thirty times as long, and a probe may take four times as long.
+func WithCircuitWait(d time.Duration) Option { return func(l *Ledger) { l.circuitWait = d } }
+
 // New returns the ledger in the table.
 func New(client *dynamodb.Client, table string, options ...Option) *Ledger {
-	l := &Ledger{client: client, table: table, now: time.Now, firstWait: firstWait}
+	l := &Ledger{client: client, table: table, now: time.Now, firstWait: firstWait, circuitWait: firstTrip}
 	for _, o := range options {
 		o(l)
 	}
