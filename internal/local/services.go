@@ -115,12 +115,15 @@ func (s *Services) open() (err error) {
 	return err
 }
 
-// OnObjectCreated calls f after each object is stored, also for files that were dropped into the inbox by hand. f must return
-// quickly; it is called on the goroutine of the request that wrote the object.
+// OnObjectCreated calls f after each object is stored, also for files that a person dropped into the inbox, before this call
+// too. f must return quickly: it is called on the goroutine of the request that wrote the object.
 func (s *Services) OnObjectCreated(f func(ObjectCreated)) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.created = append(s.created, f)
+	s.mu.Unlock()
+	if s.options.Inbox != "" {
+		s.s3.Watch()
+	}
 }
 
 func (s *Services) announce(c s3.Created) {

@@ -28,7 +28,7 @@ const (
 type Options struct {
 	Dir   string // holds one folder per bucket
 	State string // a directory for the index and for what is being written; on the same file system as Dir
-	Inbox string // prefix under which files dropped by hand are announced; "" for none
+	Inbox string // prefix under which Watch looks for files dropped by hand
 	Sync  bool   // flush each write to the disk before it is acknowledged
 
 	AccessKey, SecretKey string // what requests must be signed with
@@ -59,6 +59,7 @@ type Store struct {
 
 	closed     chan struct{}
 	closing    sync.Once
+	watching   sync.Once
 	background sync.WaitGroup
 }
 
@@ -92,10 +93,13 @@ func Open(o Options) (*Store, error) {
 		return nil, errors.Join(err, s.db.Close())
 	}
 	s.server = gofakes3.New(s, gofakes3.WithV4Auth(map[string]string{o.AccessKey: o.SecretKey}), gofakes3.WithLogger(logger{o.Log}))
-	if o.Inbox != "" {
-		s.background.Go(s.watch)
-	}
 	return s, nil
+}
+
+// Watch begins to look for files that are dropped into the inbox by hand, until Close. Those that were dropped while nobody
+// watched are found, too.
+func (s *Store) Watch() {
+	s.watching.Do(func() { s.background.Go(s.watch) })
 }
 
 // Close closes the index.

@@ -78,7 +78,7 @@ func start(t *testing.T) *bench {
 func (b *bench) open() {
 	var err error
 	b.store, err = Open(Options{
-		Dir: b.dir, State: filepath.Join(b.dir, ".state"), AccessKey: "key", SecretKey: "secret", Now: b.clock.now,
+		Dir: b.dir, State: filepath.Join(b.dir, ".state"), Inbox: "input/", AccessKey: "key", SecretKey: "secret", Now: b.clock.now,
 		Created: func(c Created) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -86,7 +86,6 @@ func (b *bench) open() {
 		},
 	})
 	require.NoError(b.t, err)
-	b.store.options.Inbox = "input/" // after Open, so that the tests scan by hand
 	b.http = httptest.NewServer(b.store.Handler())
 	b.Client = b.client(b.http, "secret")
 }
@@ -606,6 +605,7 @@ func TestTheWatcherFindsWhatIsDropped(t *testing.T) {
 		Created: func(c Created) { found <- c },
 	})
 	require.NoError(t, err)
+	s.Watch()
 	require.NoError(t, s.CreateBucket(context.Background(), "box"))
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "box", "input"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "box", "input", "pos.csv"), []byte("x"), 0o644))
