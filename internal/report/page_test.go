@@ -130,6 +130,7 @@ func TestTotalsStandInThePageItself(t *testing.T) {
 		"<h1>März &amp; Co.csv</h1>", "Dropped 2026-03-02 09:00:00", "(CET)", "<b>8,400 of 9,800</b>", "<b>1,400</b>", "3 min 2 s",
 		`<title>COMPLETED: 7,600</title>`, `data-filter="status:PO_NOT_FOUND"`, "purser redrive " + job.ID,
 		"200 lines were rejected", "200 lines repeat", "200 lines were COMPLETED before", "200 POs lie in the dead-letter queue",
+		"800 POs can be tried again", "200 POs are here in part",
 		`href="M%C3%A4rz%20&amp;%20Co_processed.csv"`,
 	} {
 		assert.True(t, strings.Contains(html, want), want)
