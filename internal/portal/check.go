@@ -225,8 +225,12 @@ func (c *checker) markers(path string, markers []Marker) {
 	}
 }
 
-// goOnly finds what Go's regular expressions know and JavaScript's do not.
-var goOnly = regexp.MustCompile(`\(\?[^:]|\\[AzQEpPCx]|\[\[:`)
+// What Go's regular expressions know and JavaScript's do not: escapes of a letter, and groups and classes of a special kind.
+var (
+	escapes     = regexp.MustCompile(`\\.`)
+	goEscape    = regexp.MustCompile(`^\\[AzQEpPCx]$`)
+	goConstruct = regexp.MustCompile(`\(\?[^:]|\[\[:`)
+)
 
 // pattern checks that a regular expression means the same in Go, which checks it, and in JavaScript, which runs it.
 func (c *checker) pattern(path, pattern string) {
@@ -236,7 +240,11 @@ func (c *checker) pattern(path, pattern string) {
 	if _, err := regexp.Compile(pattern); err != nil {
 		c.wrong(path, "%v", err)
 	}
-	if found := goOnly.FindString(pattern); found != "" {
+	found := goConstruct.FindString(escapes.ReplaceAllString(pattern, ""))
+	for _, escape := range escapes.FindAllString(pattern, -1) {
+		found = cmp.Or(found, goEscape.FindString(escape))
+	}
+	if found != "" {
 		c.wrong(path, "%q cannot be used: not every regular expression engine knows it", found)
 	}
 }

@@ -34,6 +34,7 @@ func signedIn(t *testing.T) (*demo.Portal, *portal.Profile, context.Context) {
 }
 
 func TestTheDemoPortalIsReadAsItsTruthSays(t *testing.T) {
+	t.Parallel()
 	d, p, ctx := signedIn(t)
 	for _, want := range d.Truth() {
 		page, err := p.VisitPO(ctx, want.Number)
@@ -86,6 +87,7 @@ func TestTheDemoPortalIsReadAsItsTruthSays(t *testing.T) {
 }
 
 func TestAnEndedSessionIsNoticedInBothForms(t *testing.T) {
+	t.Parallel()
 	d, p, ctx := signedIn(t)
 	for form, want := range map[demo.ExpiredForm]portal.PageKind{
 		demo.ExpiredRedirect: portal.PageSignIn,

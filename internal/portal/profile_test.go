@@ -69,6 +69,7 @@ func TestAProfileExplainsWhatIsWrongAndWhere(t *testing.T) {
 		"identity without a number":     {strings.Replace(whole, `(\d+)`, `\d+`, 1), "p.yaml:6:"},
 		"bad pattern":                   {strings.Replace(whole, `(\d+)`, `((\d+)`, 1), "p.yaml:6:"},
 		"pattern that only Go knows":    {strings.Replace(whole, `(\d+)`, `(?i)(\d+)`, 1), "not every regular expression engine"},
+		"escape that only Go knows":     {strings.Replace(whole, `(\d+)`, `(\d+)\z`, 1), `"\\z" cannot be used`},
 		"selector that is not closed":   {strings.Replace(whole, "link: a.file", "link: 'a[href'", 1), "p.yaml:8:25: attachments[0].link"},
 		"rule without a link":           {strings.Replace(whole, ", link: a.file", "", 1), "p.yaml:8:"},
 		"two rules of one name":         {strings.Replace(whole, "session:", "  - {name: files, link: b}\nsession:", 1), "p.yaml:9:"},
@@ -96,8 +97,10 @@ func TestAProfileExplainsWhatIsWrongAndWhere(t *testing.T) {
 			}
 		})
 	}
-	if _, err := portal.Parse([]byte(whole), "p.yaml"); err != nil {
-		t.Errorf("the whole profile: %v", err)
+	for _, pattern := range []string{`(\d+)`, `\(?(\d+)\)?`, `(?:PO)?(\d+)`} {
+		if _, err := portal.Parse([]byte(strings.Replace(whole, `(\d+)`, pattern, 1)), "p.yaml"); err != nil {
+			t.Errorf("the whole profile with %s: %v", pattern, err)
+		}
 	}
 }
 
