@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -17,6 +18,7 @@ const (
 	startTimeout  = 30 * time.Second // of an emulator; it takes milliseconds on an idle machine
 	resetTimeout  = 15 * time.Second // for the emulator's answer after the function's time-out
 	signalTimeout = 10 * time.Second // for all processes to stop, or to be gone
+	askEvery      = time.Second      // SIGTERM to a busy function of a stack that closes
 	maxLogBytes   = 16 << 20         // at which a log file is put aside
 )
 
@@ -100,8 +102,10 @@ func (e *environment) invoke(ctx context.Context, event []byte) ([]byte, error) 
 	answer, keep, err := process.post(ctx, id, event, e.function.timeout)
 	log = log.WithField("duration", time.Since(began).Round(time.Millisecond).String())
 	if !keep {
-		log.WithError(err).Warn("execution environment is replaced")
-		e.count(err)
+		if !e.isClosed() { // then its end is no news
+			log.WithError(err).WithField("log", e.status.Log).Warn("execution environment is replaced")
+			e.count(err)
+		}
 		if err := e.discard(); err != nil {
 			log.WithError(err).Error("execution environment could not be ended")
 		}
@@ -139,7 +143,7 @@ func (e *environment) warm(ctx context.Context) (*emulator, error) {
 	process := e.running
 	e.mu.Unlock()
 	if process != nil {
-		if process.alive() {
+		if process.alive() && process.tree.functionLives() {
 			process.tree.thaw()
 			return process, nil
 		}
@@ -157,6 +161,12 @@ func (e *environment) warm(ctx context.Context) (*emulator, error) {
 	e.status.PID = process.tree.pid()
 	e.status.Starts++
 	return process, nil
+}
+
+func (e *environment) isClosed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
 }
 
 // rest freezes what is warm.
@@ -203,28 +213,43 @@ func (e *environment) count(err error) {
 	}
 }
 
-// close ends the environment. A busy function gets SIGTERM, and until the end of the context to answer.
+// close ends the environment, its /tmp too. A busy function gets SIGTERM, and until the end of the context to answer.
 func (e *environment) close(ctx context.Context) error {
 	e.mu.Lock()
 	e.closed = true
-	process, ended := e.running, e.ended
+	ended := e.ended
 	e.mu.Unlock()
 	if ended != nil {
+		e.windDown(ctx, ended)
+	}
+	err := errors.Join(e.discard(), os.RemoveAll(e.dir))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.status.State = EnvironmentClosed
+	return err
+}
+
+// windDown asks the busy function to end, again and again, for it may only be starting, until its invocation has ended.
+func (e *environment) windDown(ctx context.Context, ended <-chan struct{}) {
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		e.mu.Lock()
+		process := e.running
+		e.mu.Unlock()
 		if process != nil {
 			process.tree.terminate()
 		}
 		select {
 		case <-ended:
+			return
+		case <-tick.C:
 		case <-ctx.Done():
 			e.kill(errClosing)
 			<-ended
+			return
 		}
 	}
-	err := e.discard()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.status.State = EnvironmentClosed
-	return err
 }
 
 func (e *environment) currently() EnvironmentStatus {

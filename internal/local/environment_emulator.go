@@ -26,6 +26,19 @@ type emulator struct {
 	err    error         // of sweeping; read after swept
 }
 
+// inherited are the variables that functions get from this process: how to find programs, and the way out of this network.
+// Everything else would make a function depend on the machine that it is tried on.
+var inherited = []string{
+	"PATH", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+}
+
+// We speak to the emulator at a port that the kernel chooses; the function at one that must be known beforehand, on another host.
+var (
+	invokeHost  = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	runtimeHost = netip.AddrFrom4([4]byte{127, 0, 0, 2})
+)
+
 // startTries is how often an emulator is started before it is given up: another program may take its port.
 const startTries = 3
 
@@ -54,9 +67,7 @@ func (e *environment) startOnce(ctx context.Context) (*emulator, error) {
 	}
 	defer func() { _ = log.Close() }() // the process has its own
 
-	// We speak to 127.0.0.1, at a port that the kernel chooses; the function to 127.0.0.2, at one that must be known beforehand.
-	invokeHost := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	runtimeAPI, err := freeAddress(ctx, "127.0.0.2")
+	runtimeAPI, err := freeAddress(ctx, runtimeHost)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +75,12 @@ func (e *environment) startOnce(ctx context.Context) (*emulator, error) {
 		"--runtime-interface-emulator-address", invokeHost.String()+":0",
 		"--runtime-api-address", runtimeAPI, f.binary)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = tmp, log, log
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, f.env...)
+	for _, name := range inherited {
+		if value, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
+	cmd.Env = append(cmd.Env, f.env...)
 	cmd.Env = append(
 		cmd.Env,
 		"TMPDIR="+tmp,
@@ -88,7 +104,9 @@ func (e *environment) startOnce(ctx context.Context) (*emulator, error) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if address, ok := process.tree.listening(invokeHost); ok {
+		// The emulator opens both in any order, and starts the function as soon as it is invoked.
+		address, invokable := process.tree.listening(invokeHost)
+		if _, ready := process.tree.listening(runtimeHost); ready && invokable {
 			process.url = "http://" + address.String() + "/2015-03-31/functions/function/invocations"
 			return process, nil
 		}
@@ -104,9 +122,9 @@ func (e *environment) startOnce(ctx context.Context) (*emulator, error) {
 
 // freeAddress is an address at which nobody listens now. Few programs use other loopback hosts than 127.0.0.1, so it will still be
 // free in a moment; when it is not, the emulator ends at once.
-func freeAddress(ctx context.Context, host string) (string, error) {
+func freeAddress(ctx context.Context, host netip.Addr) (string, error) {
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
+	listener, err := config.Listen(ctx, "tcp", netip.AddrPortFrom(host, 0).String())
 	if err != nil {
 		return "", err
 	}

@@ -33,12 +33,30 @@ type tree struct {
 // process is one line of /proc/PID/stat.
 type process struct {
 	pid, parent, session int
-	state                byte   // as ps(1) shows it
+	threads              int
+	state                byte   // of its first thread, as ps(1) shows it
 	started              uint64 // in ticks since the machine's start
 }
 
-func (p process) gone() bool    { return p.state == 'Z' || p.state == 'X' }
+// gone tells whether nothing of the process runs any more. The first thread may be dead before the others are.
+func (p process) gone() bool    { return (p.state == 'Z' || p.state == 'X') && p.threads <= 1 }
 func (p process) stopped() bool { return p.state == 'T' || p.state == 't' }
+
+// threadsStopped tells whether all threads are: the others may still be in a system call when the first one has stopped.
+func (p process) threadsStopped() bool {
+	dir := filepath.Join("/proc", strconv.Itoa(p.pid), "task")
+	threads, err := os.ReadDir(dir)
+	if err != nil {
+		return true // it is gone meanwhile
+	}
+	for _, thread := range threads {
+		t, err := parseStat(filepath.Join(dir, thread.Name(), "stat"))
+		if err == nil && !t.stopped() && t.state != 'Z' && t.state != 'X' {
+			return false
+		}
+	}
+	return true
+}
 
 // start runs the emulator in a session of its own. It calls exited when the process is gone. The kernel kills the emulator when
 // this process dies; the function follows, for its runtime API is gone, or since the kernel hangs up on stopped orphans.
@@ -116,6 +134,17 @@ func (t *tree) thaw() {
 	t.frozen = nil
 }
 
+// functionLives tells whether the frozen function is still there. Somebody may have killed it, or the kernel for its memory.
+func (t *tree) functionLives() bool {
+	for _, p := range t.frozen {
+		if p.parent == t.root && p.pid != t.root {
+			now, err := readProcess(p.pid)
+			return err == nil && now.started == p.started && !now.gone()
+		}
+	}
+	return true // it is not frozen: the emulator notices its end
+}
+
 // kill ends every process of the tree.
 func (t *tree) kill(ctx context.Context) error {
 	if _, err := t.settle(ctx, syscall.SIGKILL, process.gone); err != nil {
@@ -160,7 +189,7 @@ func (p process) await(ctx context.Context, settled func(process) bool) error {
 	defer tick.Stop()
 	for {
 		now, err := readProcess(p.pid)
-		if err != nil || now.started != p.started || now.gone() || settled(now) {
+		if err != nil || now.started != p.started || now.gone() || settled(now) && now.threadsStopped() {
 			return nil
 		}
 		select {
@@ -222,20 +251,28 @@ func processes() ([]process, error) {
 }
 
 func readProcess(pid int) (process, error) {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	p, err := parseStat(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	p.pid = pid
+	return p, err
+}
+
+// parseStat reads what proc_pid_stat(5) describes, of a process or a thread.
+func parseStat(path string) (process, error) {
+	stat, err := os.ReadFile(path)
 	if err != nil {
 		return process{}, err
 	}
 	// "pid (name) state parent group session …"; the name may hold anything, parentheses too.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) < 20 {
-		return process{}, fmt.Errorf("/proc/%d/stat has only %d fields", pid, len(fields))
+		return process{}, fmt.Errorf("%s has only %d fields", path, len(fields))
 	}
-	p := process{pid: pid, state: fields[0][0]}
-	var errs [3]error
+	p := process{state: fields[0][0]}
+	var errs [4]error
 	p.parent, errs[0] = strconv.Atoi(fields[1])
 	p.session, errs[1] = strconv.Atoi(fields[3])
-	p.started, errs[2] = strconv.ParseUint(fields[19], 10, 64)
+	p.threads, errs[2] = strconv.Atoi(fields[17])
+	p.started, errs[3] = strconv.ParseUint(fields[19], 10, 64)
 	return p, errors.Join(errs[:]...)
 }
 

@@ -18,6 +18,7 @@ func (*tree) start(*exec.Cmd, func(error)) error              { return errNoEnvi
 func (*tree) pid() int                                        { return 0 }
 func (*tree) freeze(context.Context) error                    { return errNoEnvironments }
 func (*tree) thaw()                                           {}
+func (*tree) functionLives() bool                             { return false }
 func (*tree) kill(context.Context) error                      { return errNoEnvironments }
 func (*tree) terminate()                                      {}
 func (*tree) listening(netip.Addr) (_ netip.AddrPort, _ bool) { return }

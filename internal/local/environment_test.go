@@ -326,6 +326,24 @@ func TestDeadFunctionIsReplaced(t *testing.T) {
 	}
 }
 
+func TestFunctionKilledInItsSleepIsReplaced(t *testing.T) {
+	p, _ := newTestFunction(t, nil)
+	before := look(t, p)
+	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the function is dead", func() bool {
+		now, err := readProcess(before.PID)
+		return err != nil || now.gone()
+	})
+	if after := look(t, p); after.PID == before.PID {
+		t.Error("the dead function answered")
+	}
+	if s := status(p); s.Starts != 2 || s.Crashes != 0 {
+		t.Errorf("status is %+v, want a second start and no failed invocation", s)
+	}
+}
+
 func TestKilledEmulatorIsReplaced(t *testing.T) {
 	p, notes := newTestFunction(t, nil)
 	spawn(t, p, notes)
@@ -403,6 +421,9 @@ func TestClosingLetsABusyFunctionHandBackItsWork(t *testing.T) {
 	}
 	if got := <-answered; got != `"handed back"<nil>` {
 		t.Errorf("the busy function answered %s", got)
+	}
+	if left, err := os.ReadDir(p.function.home); err != nil || len(left) != 1 || left[0].Name() != "logs" {
+		t.Errorf("the closed environment left %v (%v), want its log only", left, err)
 	}
 	if _, err := invoke(t, p, `{}`); !errors.Is(err, errClosing) {
 		t.Errorf("a closed environment answered with %v, want %v", err, errClosing)

@@ -42,7 +42,14 @@ func startStack(t *testing.T, o Options) *Stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closeStack(t, s) })
+	t.Cleanup(func() {
+		closeStack(t, s)
+		for _, e := range s.Environments() {
+			if log, err := os.ReadFile(e.Log); err == nil && t.Failed() {
+				t.Logf("%s-%d said:\n%s", e.Function, e.Number, log)
+			}
+		}
+	})
 	return s
 }
 
