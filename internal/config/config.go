@@ -31,7 +31,6 @@ type Settings struct {
 	SessionSecret string     `env:"PORTAL_SESSION_SECRET"`             // name or ARN in Secrets Manager
 	PRFallback    PRFallback `env:"PR_FALLBACK" envDefault:"missing"`
 	MaxFileBytes  int64      `env:"MAX_FILE_BYTES" envDefault:"524288000"`
-	LearnedLane   bool       `env:"LEARNED_LANE" envDefault:"false"`
 
 	// The sheet.
 	POPattern      *regexp.Regexp // PO_PATTERN; nil is the built-in rule
