@@ -51,7 +51,7 @@ func (p *Profile) Evidence(tab context.Context) (html, png []byte, err error) {
 }
 
 // tokens finds the values of parameters and settings whose names say that they are secret, in addresses, JSON and scripts.
-var tokens = regexp.MustCompile(`(?i)([a-z0-9_.-]*(?:token|secret|password|signature|session|api_?key|credential)[a-z0-9_-]*(?:=|["']?\s*:\s*["']|["']?\s*=\s*["']))([^&"'<>\s;]{6,})`)
+var tokens = regexp.MustCompile(`(?i)([?&;]key=|[a-z0-9_.-]*(?:token|secret|password|signature|session|api_?key|credential)[a-z0-9_-]*(?:=|["']?\s*:\s*["']|["']?\s*=\s*["']))([^&"'<>\s;]{6,})`)
 
 // redact takes the secrets, and what looks like one, out of a text.
 func redact(text string, secrets []string) string {

@@ -78,6 +78,7 @@ func TestRedactingTakesOutWhatLooksSecretAndNothingElse(t *testing.T) {
 		`{"csrf_token": "abcdefgh", "session": 7}`:           `{"csrf_token": "REMOVED", "session": 7}`,
 		`var apiKey = 'abcdefgh';`:                           `var apiKey = 'REMOVED';`,
 		`?X-Amz-Signature=abcdefgh&X-Amz-Date=20260101`:      `?X-Amz-Signature=REMOVED&X-Amz-Date=20260101`,
+		`<a href="/issues.atom?key=abcdefgh&amp;page=2">`:    `<a href="/issues.atom?key=REMOVED&amp;page=2">`,
 		`the session: it lasted an hour`:                     `the session: it lasted an hour`,
 		`cookie value-of-cookie stands here, "7" stays`:      `cookie REMOVED stands here, "7" stays`,
 		`<p>password must have 8 characters</p> tokens: six`: `<p>password must have 8 characters</p> tokens: six`,
