@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,16 +37,19 @@ type batch struct {
 	late     context.Context // for committing and handing back
 	lateStop context.CancelFunc
 	deadline time.Time // of ctx
+	end      time.Time // of the invocation: nobody works on its POs any more
 
 	mu       sync.Mutex
 	failures []events.SQSBatchItemFailure
 	blocked  *po.Error     // portal-wide trouble: nothing more is begun
 	wait     time.Duration // until the portal may be asked again
 	shown    time.Time     // when the board was written
+	ended    map[life]bool // browsers that ended under POs
+	restarts int           // browsers that were replaced, or could not start, for that
 
-	asked    atomic.Bool // a PO's work was begun
-	restarts atomic.Int32
-	todo     atomic.Int32 // POs that are not begun
+	asked    atomic.Bool              // a PO's work was begun
+	wide     atomic.Pointer[po.Error] // why the portal gives no session
+	todo     atomic.Int32             // POs that are not begun
 	pos      atomic.Int64
 	poTime   atomic.Int64 // nanoseconds
 	oneShots atomic.Int64 // browsers that one-shot mode started
@@ -61,13 +63,14 @@ func (d *Downloader) newBatch(ctx context.Context, event events.SQSEvent) *batch
 	}
 	b := &batch{
 		d: d, log: d.Log.WithFields(fields), event: event,
-		outcomes: make(chan pending, len(event.Records)),
+		outcomes: make(chan pending, len(event.Records)), ended: map[life]bool{},
 	}
 	total := 15 * time.Minute
 	if end, ok := ctx.Deadline(); ok {
 		total = time.Until(end)
 	}
-	b.deadline = time.Now().Add(total - reserve(total))
+	b.end = time.Now().Add(total)
+	b.deadline = b.end.Add(-reserve(total))
 	b.ctx, b.cancel = context.WithDeadline(ctx, b.deadline)
 	b.late, b.lateStop = detached(ctx, total-reserve(total)/4)
 	if d.cold {
@@ -94,7 +97,7 @@ func (b *batch) run() {
 		}
 	}()
 	var before struct{ launches, restarts int }
-	if warm := b.d.warmVisitor(); warm != nil {
+	if warm := b.d.warm.Load(); warm != nil {
 		s := warm.browser.Status()
 		before.launches, before.restarts = s.Launches, s.Restarts
 	}
@@ -207,6 +210,31 @@ func (b *batch) trouble() *po.Error {
 	return b.blocked
 }
 
+// life is one browser, from its start to its end.
+type life struct {
+	v          *visitor
+	generation int
+}
+
+// replace tells whether a PO whose browser ended may have another one. All POs that the browser had under way ask: that is one
+// restart. A browser that could not even start has no life, and counts each time.
+func (b *batch) replace(l life) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l == (life{}) || !b.ended[l] {
+		b.ended[l] = true
+		b.restarts++
+	}
+	return b.restarts <= maxRestarts
+}
+
+// worn tells whether this invocation may start no browser any more: what is not begun is handed back.
+func (b *batch) worn() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.restarts > maxRestarts
+}
+
 // waitForPortal is when a PO that the portal's trouble stopped should come again: a little later than the circuit lets the
 // first one through, and not all in the same second.
 func (b *batch) waitForPortal() time.Duration {
@@ -275,7 +303,7 @@ func (b *batch) unblock(tasks []task, circuit bool) {
 // account adds the invocation to the jobs' pool figures and writes the metrics.
 func (b *batch) account(tasks []task, launchesBefore, restartsBefore int) {
 	var pool ledger.Pool
-	if warm := b.d.warmVisitor(); warm != nil {
+	if warm := b.d.warm.Load(); warm != nil {
 		s := warm.browser.Status()
 		pool.Launches, pool.Restarts = int64(s.Launches-launchesBefore), int64(s.Restarts-restartsBefore)
 		pool.MemoryPeak = s.MemoryPeak
@@ -314,7 +342,7 @@ func (b *batch) show(ctx context.Context, job string, now bool) {
 		return
 	}
 	var chromium browser.Status
-	if warm := b.d.warmVisitor(); warm != nil {
+	if warm := b.d.warm.Load(); warm != nil {
 		chromium = warm.browser.Status()
 	}
 	status := b.d.board.status(b.d.environment, int(b.todo.Load()), chromium)
@@ -364,16 +392,4 @@ func jobsOf(tasks []task) []string {
 		}
 	}
 	return ids
-}
-
-// spool makes a directory for one PO's files; remove ends it.
-func (v *visitor) spool() (dir string, remove func(), err error) {
-	if err := os.MkdirAll(v.dir, 0o700); err != nil {
-		return "", nil, ours(err, "no room for files in %s", v.dir)
-	}
-	dir, err = os.MkdirTemp(v.dir, "po-")
-	if err != nil {
-		return "", nil, ours(err, "no room for files in %s", v.dir)
-	}
-	return dir, func() { _ = os.RemoveAll(dir) }, nil
 }

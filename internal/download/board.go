@@ -65,7 +65,7 @@ func (b *board) setPool(state string) {
 	}
 }
 
-// crash marks the workers as restarting: their browser is gone.
+// crash marks the workers: their browser is gone, and another one may be coming.
 func (b *board) crash(restarting bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,6 +73,22 @@ func (b *board) crash(restarting bool) {
 		b.workers[i].state = workerCrashed
 		if restarting {
 			b.workers[i].state = workerRestarting
+		}
+	}
+}
+
+// restarted ends what crash began.
+func (b *board) restarted() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.workers {
+		w := &b.workers[i]
+		if w.state != workerCrashed && w.state != workerRestarting {
+			continue
+		}
+		w.state = workerIdle
+		if w.task != "" {
+			w.state = workerProcessing
 		}
 	}
 }

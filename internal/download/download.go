@@ -59,10 +59,13 @@ type Downloader struct {
 	environment string // names this execution environment in leases and in `purser watch`
 	board       *board
 
-	mu       sync.Mutex
-	warm     *visitor // nil until the first PO, and in one-shot mode
-	oneShot  bool     // a browser for each PO: by setting, or since the pool could not start
-	cold     bool     // no invocation has begun yet
+	spool string        // the directory of the files that are under way
+	turn  chan struct{} // held by the batch that is worked
+
+	mu       sync.Mutex              // held by whoever makes the warm visitor ready
+	warm     atomic.Pointer[visitor] // nil until the first PO, and in one-shot mode
+	oneShot  bool                    // a browser for each PO: by setting, or since the pool could not start
+	cold     bool                    // no invocation has begun yet
 	stopping atomic.Bool
 	stop     chan struct{} // closed by Shutdown
 }
@@ -76,10 +79,13 @@ func New(o Options) (*Downloader, error) {
 		return nil, err
 	}
 	environment := rand.Text()[:8]
+	sweepSpools(o.TempDir, o.Log)
 	return &Downloader{
 		Options:     o,
 		environment: environment,
 		board:       newBoard(o.Settings.WorkerCount),
+		spool:       spoolOf(o.TempDir, os.Getpid()),
+		turn:        make(chan struct{}, 1),
 		oneShot:     !o.Settings.PersistentPool,
 		cold:        true,
 		stop:        make(chan struct{}),
@@ -89,6 +95,8 @@ func New(o Options) (*Downloader, error) {
 // Handle works one event of the queue. Its answer names the messages that must come again; it never returns both an answer
 // and an error.
 func (d *Downloader) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
 	if d.stopping.Load() {
 		return events.SQSEventResponse{}, errors.New("this environment is shutting down")
 	}
@@ -106,16 +114,22 @@ func (d *Downloader) Shutdown(ctx context.Context) error {
 	}
 	close(d.stop)
 	d.board.setPool(poolShuttingDown)
-	d.mu.Lock()
-	warm := d.warm
-	d.warm = nil
-	d.mu.Unlock()
-	var err error
-	if warm != nil {
-		err = warm.close(ctx)
+	var errs []error
+	if warm := d.warm.Load(); warm != nil { // first of all, as the time may be short
+		errs = append(errs, warm.close(ctx))
 	}
+	select {
+	case d.turn <- struct{}{}:
+		defer func() { <-d.turn }()
+	case <-ctx.Done():
+		return errors.Join(append(errs, fmt.Errorf("waiting for the POs under way to be handed back: %w", ctx.Err()))...)
+	}
+	if warm := d.warm.Swap(nil); warm != nil { // the batch may have started another one at the last moment
+		errs = append(errs, warm.close(ctx))
+	}
+	errs = append(errs, os.RemoveAll(d.spool))
 	d.board.setPool(poolTerminated)
-	return err
+	return errors.Join(errs...)
 }
 
 // portal names the portal in the ledger's circuit: every job and environment that uses it shares the circuit.

@@ -112,7 +112,7 @@ func (h *harvest) open(ctx context.Context, tab *browser.Tab) error {
 		if page.Unreadable != "" {
 			h.keepEvidence(ctx, tab)
 		}
-		return nil
+		return h.stillAlive(ctx, page)
 	case portal.PageSignIn:
 		h.v.expire(h.serial)
 		return errSessionEnded
@@ -126,9 +126,23 @@ func (h *harvest) open(ctx context.Context, tab *browser.Tab) error {
 	return kindError(page)
 }
 
+// stillAlive asks whether the session ended between a page and its parts, when parts are missing: the page of an order is shown
+// then, and its comments are not.
+func (h *harvest) stillAlive(ctx context.Context, page portal.Page) error {
+	if page.Incomplete == "" && page.Unreadable == "" {
+		return nil
+	}
+	alive, err := h.v.aliveSince(ctx, h.serial, time.Now())
+	if err == nil && !alive {
+		h.v.expire(h.serial)
+		return errSessionEnded
+	}
+	return err
+}
+
 // proveNotFound believes the page only when the session was alive as it was asked for.
 func (h *harvest) proveNotFound(ctx context.Context, asked time.Time) error {
-	alive, err := h.v.aliveSince(ctx, asked)
+	alive, err := h.v.aliveSince(ctx, h.serial, asked)
 	if err != nil {
 		return err
 	}
@@ -171,6 +185,9 @@ func (h *harvest) requisitions(ctx context.Context, tab *browser.Tab) ([]wanted,
 		if page.Kind != portal.PageRequisition {
 			h.prError = fmt.Errorf("requisition %s cannot be opened: %s", link.ID, page.Reason)
 			continue
+		}
+		if err := h.stillAlive(ctx, page); err != nil {
+			return nil, err
 		}
 		if page.Incomplete != "" {
 			h.missed = append(h.missed, incomplete("requisition "+link.ID+": "+page.Incomplete))
@@ -239,7 +256,7 @@ func (h *harvest) miss(ctx context.Context, err error) error {
 		return err
 	}
 	if fetch.SessionSuspect(err) {
-		alive, probeErr := h.v.aliveSince(ctx, time.Now())
+		alive, probeErr := h.v.aliveSince(ctx, h.serial, time.Now())
 		if probeErr != nil {
 			return probeErr
 		}

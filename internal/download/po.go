@@ -22,7 +22,8 @@ import (
 
 // process takes one PO's message to its end: claim, work, and then commit, retry or hand back.
 func (b *batch) process(t task) {
-	defer b.todo.Add(-1)
+	begun := sync.OnceFunc(func() { b.todo.Add(-1) })
+	defer begun()
 	log := b.log.WithFields(logrus.Fields{telemetry.FieldJob: t.Job, telemetry.FieldPO: t.PO})
 	if b.trouble() != nil {
 		b.handBack(t.message, b.waitForPortal())
@@ -42,14 +43,20 @@ func (b *batch) process(t task) {
 		}
 	}
 	defer free()
-	if b.trouble() != nil {
+	switch {
+	case b.trouble() != nil:
 		b.handBack(t.message, b.waitForPortal())
 		return
+	case b.worn():
+		log.WithField(telemetry.FieldErrorCode, po.CodeResource).Warn("no browser is left for the PO; it goes back to the queue")
+		b.handBack(t.message, b.d.Settings.RetryDelay)
+		return
 	}
+	begun()
 	b.d.board.begin(slot, string(t.PO))
 	b.show(b.ctx, t.Job, false)
 
-	claim, err := b.d.Ledger.Claim(b.ctx, t.Task, b.d.environment, b.deadline.Add(reserve(time.Until(b.deadline))), receives(t.message) == 1)
+	claim, err := b.d.Ledger.Claim(b.ctx, t.Task, b.d.environment, b.end, receives(t.message) == 1)
 	if err != nil {
 		log.WithError(err).Warn("claiming the PO failed; it comes again")
 		b.handBack(t.message, b.d.Settings.RetryDelay)
@@ -131,9 +138,8 @@ func (b *batch) repeat(t task, c ledger.Claim) {
 // attempt is one try at one PO. Own trouble (the browser died) and a session that ended are no fault of the PO's: it is tried
 // again at once, with a new browser or a new session, a few times.
 func (b *batch) attempt(ctx context.Context, t task, lease ledger.Lease, free func()) (po.Result, error) {
-	sessions := 0
-	for {
-		result, err := b.once(ctx, t, lease, free)
+	for sessions, browsers := 0, 0; ; {
+		result, used, err := b.once(ctx, t, lease, free)
 		var e *po.Error
 		switch {
 		case err == nil || ctx.Err() != nil:
@@ -143,43 +149,52 @@ func (b *batch) attempt(ctx context.Context, t task, lease ledger.Lease, free fu
 				return result, refused(nil, "the portal refuses a session that it has just accepted")
 			}
 			b.log.WithField(telemetry.FieldPO, t.PO).Warn("the portal's session ended; it is renewed")
-		case errors.As(err, &e) && e.Ours && b.restarts.Add(1) <= maxRestarts:
+		case errors.As(err, &e) && e.Ours && b.replace(used) && browsers < maxRestarts:
+			browsers++
 			b.d.board.crash(true)
 			b.log.WithError(err).WithField(telemetry.FieldPO, t.PO).Warn("the browser is gone; the PO is tried again with a new one")
 		default:
+			if e != nil && e.Ours {
+				b.d.board.crash(false)
+			}
 			return result, err
 		}
 	}
 }
 
-// once opens the PO's page, reads it, fetches what it offers, and uploads it.
-func (b *batch) once(ctx context.Context, t task, lease ledger.Lease, free func()) (po.Result, error) {
+// once opens the PO's page, reads it, fetches what it offers, and uploads it. used is the browser that it was done with.
+func (b *batch) once(ctx context.Context, t task, lease ledger.Lease, free func()) (_ po.Result, used life, _ error) {
 	result := po.Result{
 		Job: t.Job, Row: t.Row, PO: t.PO, Supplier: t.Supplier, URL: b.d.Profile.POURL(t.PO), Attempt: lease.Attempt,
 		ProcessedAt: time.Now().UTC(),
 	}
 	v, done, err := b.visitor(ctx)
 	if err != nil {
-		return result, err
+		return result, used, err
 	}
 	defer done()
+	b.d.board.restarted()
+	used = life{v, v.browser.Generation()}
+	if v != b.d.warm.Load() {
+		free = func() {} // this PO's own browser lives until the end: it holds its worker as long
+	}
 	dir, remove, err := v.spool()
 	if err != nil {
-		return result, err
+		return result, used, err
 	}
 	defer remove()
 	h := &harvest{b: b, v: v, task: t, dir: dir, serial: v.session()}
 	err = h.collect(ctx, free)
 	h.fill(&result)
 	if err != nil {
-		return result, err
+		return result, used, err
 	}
 	fault("fetched", string(t.PO))
 	if again := h.worthAnother(lease.Attempt < b.d.Settings.MaxReceives); again != nil {
-		return result, again
+		return result, used, again
 	}
 	h.judge(&result)
-	return result, b.upload(ctx, t, h, &result)
+	return result, used, b.upload(ctx, t, h, &result)
 }
 
 // upload files the PO's documents under its final folder.
@@ -224,12 +239,12 @@ func (b *batch) conclude(t task, lease ledger.Lease, r po.Result, err error) {
 		b.handBack(t.message, after)
 	}
 	switch {
+	case b.ctx.Err() != nil: // the invocation's end; whose fault the error is, cannot be told
+		giveBack(0)
+		return
 	case e.Wide:
 		b.trip(t.Job, e)
 		giveBack(b.waitForPortal())
-		return
-	case b.ctx.Err() != nil: // the invocation's end, not the PO's fault
-		giveBack(0)
 		return
 	case e.Ours:
 		log.WithError(err).WithField(telemetry.FieldErrorCode, e.Code).Error("trouble of this environment's own; the PO goes back to the queue")
@@ -278,7 +293,6 @@ func (b *batch) visitor(ctx context.Context) (v *visitor, done func(), err error
 		return nil, nil, err
 	}
 	if v != nil {
-		v.inUse.RLock()
 		return v, v.inUse.RUnlock, nil
 	}
 	v = b.d.newVisitor()
@@ -295,7 +309,7 @@ func (b *batch) visitor(ctx context.Context) (v *visitor, done func(), err error
 	return v, done, nil
 }
 
-// pool makes the warm visitor ready, nil in one-shot mode. A pool that cannot start is given up: a browser for each PO is
+// pool makes the warm visitor ready and holds it, for reading, against being recycled; nil in one-shot mode. A pool that cannot start is given up: a browser for each PO is
 // slower, and needs less.
 func (d *Downloader) pool(ctx context.Context, b *batch) (*visitor, error) {
 	d.mu.Lock()
@@ -306,29 +320,32 @@ func (d *Downloader) pool(ctx context.Context, b *batch) (*visitor, error) {
 	if d.stopping.Load() {
 		return nil, ours(nil, "this environment is shutting down")
 	}
-	if d.warm == nil {
-		d.warm = d.newVisitor()
+	if e := b.wide.Load(); e != nil { // who waited here need not ask the portal what the one before has just heard
+		return nil, e
 	}
-	err := d.warm.recycle(ctx)
+	warm := d.warm.Load()
+	if warm == nil {
+		warm = d.newVisitor()
+		d.warm.Store(warm)
+	}
+	err := warm.recycle(ctx)
 	if err == nil {
-		err = d.warm.ready(ctx)
+		err = warm.ready(ctx)
 	}
 	if err == nil {
-		return d.warm, nil
+		warm.inUse.RLock() // here, where nobody can recycle it between its being ready and its being used
+		return warm, nil
 	}
 	var e *po.Error
-	if errors.As(err, &e) && e.Ours && d.warm.browser.Generation() == 0 && ctx.Err() == nil {
+	if errors.As(err, &e) && e.Wide {
+		b.wide.Store(e)
+	}
+	if errors.As(err, &e) && e.Ours && warm.browser.Generation() == 0 && ctx.Err() == nil {
 		b.log.WithError(err).Warn("the browser pool cannot start; falling back to a browser for each PO (as with USE_PERSISTENT_POOL=false)")
 		d.oneShot = true
 		return nil, nil
 	}
 	return nil, err
-}
-
-func (d *Downloader) warmVisitor() *visitor {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.warm
 }
 
 // errSessionEnded happens when a page or a file shows that the portal does not know the session any more.

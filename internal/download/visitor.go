@@ -3,7 +3,6 @@ package download
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -22,6 +21,9 @@ const (
 	// proofAge is how long a session that was seen alive is believed before new work starts: an environment that thaws after
 	// hours must look again.
 	proofAge = 5 * time.Minute
+	// maxUses is after how many pages a browser is replaced whatever it weighs. It grows by nothing that was ever seen in a
+	// thousand; this is for what was not seen.
+	maxUses = 2000
 )
 
 // visitor is who visits the portal: one browser, the session it holds, and the HTTP client that shares the session.
@@ -29,7 +31,6 @@ type visitor struct {
 	d       *Downloader
 	browser *browser.Browser
 	fetch   *fetch.Client
-	dir     string
 
 	inUse sync.RWMutex // held for reading by every PO that uses the browser
 
@@ -44,7 +45,7 @@ type visitor struct {
 func (d *Downloader) newVisitor() *visitor {
 	s := d.Settings
 	perSecond, perHost := d.Profile.Rate()
-	v := &visitor{d: d, dir: filepath.Join(d.TempDir, "files")}
+	v := &visitor{d: d}
 	v.browser = browser.New(browser.Options{
 		Path:        s.ChromiumPath,
 		Headless:    s.Headless,
@@ -52,13 +53,14 @@ func (d *Downloader) newVisitor() *visitor {
 		Log:         d.Log,
 		BlockedURLs: d.Profile.BlockedURLs(),
 		MemoryLimit: s.MemoryLimit(),
+		MaxUses:     maxUses,
 	})
 	v.fetch = fetch.New(fetch.Options{
 		Allowed:   d.Profile.Allowed,
 		MaxBytes:  s.MaxFileBytes,
 		PerSecond: perSecond,
 		PerHost:   perHost,
-		TempDir:   d.TempDir,
+		TempDir:   d.spool,
 		Log:       d.Log,
 	})
 	return v
@@ -79,7 +81,8 @@ func (v *visitor) ready(ctx context.Context) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.generation == v.browser.Generation() && time.Since(v.alive) < proofAge {
+	age := time.Now().Round(0).Sub(v.alive.Round(0)) // by the wall clock: the other one may stand still in a frozen environment
+	if v.generation == v.browser.Generation() && age < proofAge {
 		return nil
 	}
 	if v.generation == v.browser.Generation() {
@@ -115,11 +118,14 @@ func (v *visitor) sawAlive(asked time.Time) {
 	}
 }
 
-// aliveSince tells whether the session was alive at the time t. A session does not rise from the dead, so one that is seen
-// alive after t was alive at t.
-func (v *visitor) aliveSince(ctx context.Context, t time.Time) (bool, error) {
+// aliveSince tells whether the session of the serial number was alive at the time t. A session does not rise from the dead, so
+// one that is seen alive after t was alive at t; one that was replaced since cannot be asked any more, and counts as dead.
+func (v *visitor) aliveSince(ctx context.Context, serial int, t time.Time) (bool, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.serial != serial {
+		return false, nil
+	}
 	if v.alive.After(t) {
 		return true, nil
 	}
