@@ -38,6 +38,9 @@ local: build chromium ## Start the local stack and keep it: S3, SQS, DynamoDB an
 demo: build ## Start the demo portal and keep it
 	bin/purser demo
 
+pictures: build chromium ## Make the README's pictures from a real run
+	$(GO) run ./docs/pictures bin docs/pictures
+
 lint-template: ## Check template.yaml with cfn-lint and sam, where they are installed
 	@if command -v cfn-lint >/dev/null; then cfn-lint template.yaml; else echo "cfn-lint is not installed"; fi
 	@if command -v sam >/dev/null; then sam validate --lint; else echo "sam is not installed"; fi
@@ -47,4 +50,4 @@ build-DispatcherFunction:
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid=" \
 	  -o $(ARTIFACTS_DIR)/bootstrap ./functions/dispatcher
 
-.PHONY: help run test lint fmt build chromium local demo lint-template build-DispatcherFunction
+.PHONY: help run test lint fmt build chromium local demo pictures lint-template build-DispatcherFunction

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -63,9 +64,13 @@ func transport() *awshttp.BuildableClient {
 	})
 }
 
-// Session reads the portal's session from the secret of the name or ARN.
+// Session reads the portal's session from the secret of the name or ARN. It is nil while nobody has put one there.
 func (c *Clients) Session(ctx context.Context, secret string) (*portal.Session, error) {
 	out, err := c.Secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &secret})
+	var none *types.ResourceNotFoundException // said of a secret without a value, too
+	if errors.As(err, &none) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the secret %s: %w", secret, err)
 	}

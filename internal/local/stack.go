@@ -116,8 +116,6 @@ type Stack struct {
 	server   *http.Server
 	served   sync.WaitGroup
 
-	hasSession bool // the secret has a value
-
 	// Without functions, these are empty.
 	dispatcher, downloader *pool
 	uploads                *asyncPump

@@ -83,10 +83,8 @@ func (s *Stack) functionEnv() []string {
 		"DEAD_LETTER_QUEUE_URL="+s.DLQURL,
 		"TOPIC_ARN="+s.TopicARN,
 		"MAX_RECEIVE_COUNT="+strconv.Itoa(s.options.MaxReceives),
+		"PORTAL_SESSION_SECRET="+s.SecretARN,
 	)
-	if s.hasSession {
-		env = append(env, "PORTAL_SESSION_SECRET="+s.SecretARN)
-	}
 	if s.options.Workers > 0 {
 		env = append(env, "WORKER_COUNT="+strconv.Itoa(s.options.Workers))
 	}

@@ -149,18 +149,11 @@ func (s *Stack) makeSecret(ctx context.Context) error {
 	default:
 		return err
 	}
-	if len(s.options.Session) > 0 {
-		_, err := client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
-			SecretId: &s.SecretARN, SecretString: aws.String(string(s.options.Session)),
-		})
-		s.hasSession = err == nil
-		return err
-	}
-	_, err = client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &s.SecretARN})
-	var none *secrettypes.ResourceNotFoundException
-	if errors.As(err, &none) {
+	if len(s.options.Session) == 0 {
 		return nil
 	}
-	s.hasSession = err == nil
+	_, err = client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
+		SecretId: &s.SecretARN, SecretString: aws.String(string(s.options.Session)),
+	})
 	return err
 }
