@@ -114,7 +114,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/_stats":
 		writeJSON(w, p.Stats())
 	case path == "/_truth":
-		writeJSON(w, p.Truth())
+		p.serveTruth(w, r)
 	case path == "/analytics/collect":
 		analytics(w, r)
 	case strings.HasPrefix(path, "/elsewhere/"):

@@ -176,6 +176,9 @@ func TestFaultsAreSetAndShownOverHTTP(t *testing.T) {
 	if _, body, _ := v.get("/_truth"); !strings.Contains(body, `"PO16900001"`) {
 		t.Error("the truth does not list the POs")
 	}
+	if _, body, _ := v.get("/_truth?po=PO16900002&po=PO1&po=PO16900001"); strings.Count(body, `"number"`) != 2 {
+		t.Errorf("of two POs that exist and one that does not, the truth is %s", body)
+	}
 }
 
 func TestCountersTellWhichPOWasAskedFor(t *testing.T) {

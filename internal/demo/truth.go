@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 
 	"github.com/purserhq/purser/internal/po"
@@ -54,6 +55,22 @@ func (p *Portal) Find(n po.Number) (PO, bool) {
 	truth := o.truth()
 	truth.Number = n
 	return truth, true
+}
+
+// serveTruth answers /_truth with the whole table, and /_truth?po=PO20000000&po=… with those POs, bulk POs too.
+func (p *Portal) serveTruth(w http.ResponseWriter, r *http.Request) {
+	asked, some := r.URL.Query()["po"]
+	if !some {
+		writeJSON(w, p.Truth())
+		return
+	}
+	known := []PO{}
+	for _, number := range asked {
+		if truth, ok := p.Find(po.Number(number)); ok {
+			known = append(known, truth)
+		}
+	}
+	writeJSON(w, known)
 }
 
 // truth is the row without what only the portal needs.
