@@ -41,6 +41,10 @@ demo: build ## Start the demo portal and keep it
 pictures: build chromium ## Make the README's pictures from a real run
 	$(GO) run ./docs/pictures bin docs/pictures
 
+bench: build chromium ## Compare Purser with other tools on the heavy demo portal (BENCH='--pos 50 --rounds 1' for a short run)
+	cd bench/peers && { [ -d node_modules ] || npm ci; }
+	$(GO) run ./bench $(BENCH)
+
 lint-template: ## Check template.yaml with cfn-lint and sam, where they are installed
 	@if command -v cfn-lint >/dev/null; then cfn-lint template.yaml; else echo "cfn-lint is not installed"; fi
 	@if command -v sam >/dev/null; then sam validate --lint; else echo "sam is not installed"; fi
@@ -50,4 +54,4 @@ build-DispatcherFunction:
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid=" \
 	  -o $(ARTIFACTS_DIR)/bootstrap ./functions/dispatcher
 
-.PHONY: help run test lint fmt build chromium local demo pictures lint-template build-DispatcherFunction
+.PHONY: help run test lint fmt build chromium local demo bench pictures lint-template build-DispatcherFunction
