@@ -154,6 +154,7 @@ async (ask) => {
     const frame = (el, hosts) => {
       const src = el.getAttribute("src") ? resolve(el.getAttribute("src"), el) : null;
       if (src && !(isHTTP(src) && allowed(src))) return; // blank, or an advertisement of a foreign host
+      if (src && ask.attachments.some((rule) => rule.file && regex(rule.file).test(src.href))) return; // a preview of a file
       if (el.loading === "lazy") el.loading = "eager"; // nobody will scroll to it
       const doc = el.contentDocument;
       if (!doc) {

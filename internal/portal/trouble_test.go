@@ -142,6 +142,9 @@ func TestATabThatIsTakenAwayIsNoTimeout(t *testing.T) {
 	if !errors.Is(err, gone) || po.AsError(err).Code == po.CodeTimeout {
 		t.Errorf("%v", err)
 	}
+	if _, err := p.ProbeSession(ctx); !errors.Is(err, gone) || po.PortalWide(err) {
+		t.Errorf("the portal is blamed: %v", err)
+	}
 }
 
 func TestAWrongSelectorIsTheProfilesFault(t *testing.T) {

@@ -60,9 +60,11 @@ func (p *Profile) ProbeSession(tab context.Context) (bool, error) {
 
 // everyone is the error of a page that exists for everyone: when the network fails it, it fails the portal.
 func everyone(err error) error {
-	e := po.AsError(err)
-	e.Wide = e.Wide || e.Code == po.CodeNetwork
-	return e
+	var e *po.Error
+	if errors.As(err, &e) && e.Code == po.CodeNetwork {
+		e.Wide = true
+	}
+	return err
 }
 
 // visitDocument visits a page that may be broken for itself alone: when it fails, the probe's page tells whether the portal does.

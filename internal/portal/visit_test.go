@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -65,7 +66,10 @@ func (f *fakePortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, `<p>No comments.</p>`)
 		}
 	case path == "/comments/slow":
-		w.(http.Flusher).Flush()
+		select { // longer than what stands there already is left to settle
+		case <-time.After(500 * time.Millisecond):
+		case <-r.Context().Done():
+		}
 		fmt.Fprint(w, `<div class="commentAttachments"><ul class="attachments__list"><li class="attachmentFile"><a href="/attachment/attachment_file/file/3/Slow.pdf" target="_blank" title="Slow.pdf">Slow.pdf</a></li></ul></div>`)
 	case strings.HasPrefix(path, "/frames/"):
 		http.ServeFile(w, r, "testdata"+path)
@@ -140,6 +144,23 @@ func TestEveryPageIsReadForWhatItIs(t *testing.T) {
 			}
 			golden(t, strings.TrimSuffix(file, ".html")+".json", page, base)
 		})
+	}
+}
+
+func TestAPageOfManyElementsIsReadLikeAnyOther(t *testing.T) {
+	rows := strings.Repeat("<p>one of many<b></b></p>\n", 6000)
+	p, _ := serveFunc(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<!DOCTYPE html><html data-controller="order_headers" data-action="show" data-id="16900001"><title>Purchase Order #PO16900001</title>
+%s<div id="s-mountCommentsApp"></div><a href="/attachment/attachment_file/file/1/a.pdf">a.pdf</a>
+<script>document.getElementById("s-mountCommentsApp").innerHTML = %q;</script>`, rows, rows)
+	})
+	ctx := tab(t)
+	for range 3 {
+		page, err := p.VisitPO(ctx, "PO16900001")
+		if err != nil || page.Kind != portal.PagePO || len(page.Attachments) != 1 || page.Incomplete != "" {
+			t.Fatalf("%+v, %v", page, err)
+		}
 	}
 }
 
