@@ -15,6 +15,12 @@ run: build chromium ## Fetch the documents of a sheet's POs (SHEET=examples/plai
 test: chromium ## Run every test: unit, golden, property, end to end
 	$(GO) test -timeout 12m ./...
 
+# Bounded: POS purchase orders and a sixth as many troubles, in the order that SEED draws.
+chaos: POS  ?= 300
+chaos: SEED ?= 1
+chaos: chromium ## Kill functions, Chromium and the stack under a job while the portal and AWS calls fail (POS=300 SEED=1)
+	PURSER_CHAOS=$(POS) PURSER_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run TestALongChaosRun -v ./e2e
+
 lint: ## go vet, staticcheck and gofumpt
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
@@ -54,4 +60,4 @@ build-DispatcherFunction:
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid=" \
 	  -o $(ARTIFACTS_DIR)/bootstrap ./functions/dispatcher
 
-.PHONY: help run test lint fmt build chromium local demo bench pictures lint-template build-DispatcherFunction
+.PHONY: help run test chaos lint fmt build chromium local demo bench pictures lint-template build-DispatcherFunction
