@@ -196,6 +196,8 @@ async (ask) => {
     }
     const failed = [...requests].find(([url, code]) => part.requests && regex(part.requests).test(url) && (code === 0 || code >= 400));
     if (failed) {
+      const rest = (changed.get(part) || 0) + part.settle; // the page's script may try again
+      if (now() < rest) return wait(rest);
       return give(problems.incomplete, `the ${part.name} did not load (${failed[1] ? "HTTP " + failed[1] : "network error"})`);
     }
     if (part.failed && inside(el, part.failed)) return give(problems.incomplete, `the ${part.name} did not load`);
