@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/willabides/kongplete"
 )
 
 // Exit codes, as documented in the README.
@@ -35,6 +36,8 @@ type cli struct {
 	Redrive redriveCmd `cmd:"" help:"Try failed POs again."`
 	Cancel  cancelCmd  `cmd:"" help:"Call a job off."`
 	Session sessionCmd `cmd:"" help:"Keep the portal's session."`
+
+	Completion completionCmd `cmd:"" help:"Let a shell complete purser's words."`
 }
 
 // app is what every command gets: where to write, and the context that Ctrl-C ends.
@@ -89,6 +92,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		fmt.Fprintf(stderr, "purser: %v\n", err)
 		return exitUsage
+	}
+	kongplete.Complete(parser) // answers a shell, and exits, when one asks what could come next
+	if exited != nil {
+		return *exited
 	}
 	k, err := parser.Parse(args)
 	if exited != nil { // --help
