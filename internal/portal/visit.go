@@ -28,8 +28,8 @@ import (
 // VisitPO opens the PO's page in the tab, a chromedp context with a deadline, and reads it. What the portal answered, also "not
 // found" or "sign in", is the Page's Kind; an error means that no answer was had: a NETWORK_ERROR when the portal could not be
 // reached or answered 429 or 5xx, a TIMEOUT when the tab's deadline passed, an error that wraps the cause of the tab's end when
-// it ended otherwise. 429, 503 and a portal that cannot be reached concern the whole portal; any other such error does when the
-// page of ProbeSession fails as well, else it is this PO's own.
+// it ended otherwise. 429, a Retry-After and a portal that cannot be reached concern the whole portal; any other such error does when
+// the page of ProbeSession fails as well, else it is this PO's own.
 func (p *Profile) VisitPO(tab context.Context, n po.Number) (Page, error) {
 	return p.visitDocument(tab, p.POURL(n), p.askDocument(PagePO, n.Digits(), p.PO))
 }
@@ -191,8 +191,8 @@ func (v *visit) refused(d document) error {
 		return nil
 	}
 	e := po.Errorf(po.CodeNetwork, "the portal answered %d to %s", status, v.address)
-	e.Wide = status == 429 || status == 503
 	e.After = d.retryAfter()
+	e.Wide = status == 429 || e.After > 0
 	return e
 }
 
