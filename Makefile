@@ -51,6 +51,10 @@ bench: build chromium ## Compare Purser with other tools on the heavy demo porta
 	cd bench/peers && { [ -d node_modules ] || npm ci; }
 	$(GO) run ./bench $(BENCH)
 
+bench-pool: chromium ## Measure the warm browser against one for each PO (POS=40), and whether its memory grows (SOAK=1000)
+	$(GO) test ./internal/download -run '^$$' -bench Pool -benchtime $(or $(POS),40)x -timeout 60m
+	$(if $(SOAK),PURSER_SOAK=$(SOAK) $(GO) test ./internal/download -run 'TestSoak$$' -v -timeout 120m)
+
 lint-template: ## Check template.yaml with cfn-lint and sam, where they are installed
 	@if command -v cfn-lint >/dev/null; then cfn-lint template.yaml; else echo "cfn-lint is not installed"; fi
 	@if command -v sam >/dev/null; then sam validate --lint; else echo "sam is not installed"; fi
@@ -60,4 +64,4 @@ build-DispatcherFunction:
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid=" \
 	  -o $(ARTIFACTS_DIR)/bootstrap ./functions/dispatcher
 
-.PHONY: help run test chaos lint fmt build chromium local demo bench pictures lint-template build-DispatcherFunction
+.PHONY: help run test chaos lint fmt build chromium local demo bench bench-pool pictures lint-template build-DispatcherFunction

@@ -74,6 +74,7 @@ func (t *Tab) Context() context.Context { return t.ctx }
 // (RESOURCE_ERROR, ours), the page's process crashed (RESOURCE_ERROR), or the time was up (TIMEOUT). Other errors are returned as
 // they are. Call it before Close.
 func (t *Tab) Explain(err error) error {
+	var known *po.Error
 	switch {
 	case err == nil:
 		return nil
@@ -81,6 +82,8 @@ func (t *Tab) Explain(err error) error {
 		return resourceError("%w while the PO was worked on", ErrLost)
 	case errors.Is(context.Cause(t.ctx), errCrashed):
 		return po.Errorf(po.CodeResource, "%w: it may need more memory than there is", errCrashed)
+	case errors.As(err, &known) && known.Code == po.CodeTimeout:
+		return err // says what was waited for
 	case errors.Is(t.ctx.Err(), context.DeadlineExceeded):
 		return po.Errorf(po.CodeTimeout, "the PO's time was up: %w", err)
 	}

@@ -36,6 +36,7 @@ type batch struct {
 	cancel   context.CancelFunc
 	late     context.Context // for committing and handing back
 	lateStop context.CancelFunc
+	began    time.Time
 	deadline time.Time // of ctx
 	end      time.Time // of the invocation: nobody works on its POs any more
 
@@ -69,7 +70,8 @@ func (d *Downloader) newBatch(ctx context.Context, event events.SQSEvent) *batch
 	if end, ok := ctx.Deadline(); ok {
 		total = time.Until(end)
 	}
-	b.end = time.Now().Add(total)
+	b.began = time.Now()
+	b.end = b.began.Add(total)
 	b.deadline = b.end.Add(-reserve(total))
 	b.ctx, b.cancel = context.WithDeadline(ctx, b.deadline)
 	b.late, b.lateStop = detached(ctx, total-reserve(total)/4)

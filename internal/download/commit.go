@@ -60,7 +60,7 @@ func (b *batch) commit(job string, group []pending) {
 	if err != nil {
 		b.log.WithError(err).WithField(telemetry.FieldJob, job).Error("committing outcomes failed; their POs come again")
 		for _, p := range group {
-			b.release(b.late, p.outcome.Lease, false)
+			b.release(b.late, p.outcome.Lease, true) // the ledger's trouble is no fault of theirs
 			b.handBack(p.task.message, b.d.Settings.RetryDelay)
 		}
 		return
@@ -135,10 +135,9 @@ func (b *batch) release(ctx context.Context, lease ledger.Lease, refund bool) {
 	}
 }
 
-// repeated tells whether an earlier try may have left files: a first try has nothing to clear, and is spared the listing.
-func (p pending) repeated() bool {
-	return p.outcome.Lease.Attempt > 1 || receives(p.task.message) > 1
-}
+// repeated tells whether an earlier try may have left files: a first try has nothing to clear, and is spared the listing. Tries
+// that were given back, and those before a redrive, are no attempts any more, but have left their files all the same.
+func (p pending) repeated() bool { return p.outcome.Lease.Claims > 1 }
 
 // settle removes what earlier tries of the PO left in the bucket and the result does not name.
 func (b *batch) settle(t task, r po.Result) error {

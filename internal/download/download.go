@@ -59,8 +59,10 @@ type Downloader struct {
 	environment string // names this execution environment in leases and in `purser watch`
 	board       *board
 
-	spool string        // the directory of the files that are under way
-	turn  chan struct{} // held by the batch that is worked
+	spool     string        // the directory of the files that are under way
+	turn      chan struct{} // held by the batch that is worked
+	transfers chan struct{} // held by each file that comes from the portal
+	uploads   chan struct{} // held by each file that goes to the bucket
 
 	mu       sync.Mutex              // held by whoever makes the warm visitor ready
 	warm     atomic.Pointer[visitor] // nil until the first PO, and in one-shot mode
@@ -69,6 +71,13 @@ type Downloader struct {
 	stopping atomic.Bool
 	stop     chan struct{} // closed by Shutdown
 }
+
+// POs may have any number of files, and an environment has few open files (1,024 in Lambda) and little memory (24 MB go into an
+// upload in parts). The portal sees fewer transfers than these: the profile's rate bounds them.
+const (
+	transfersAtOnce = 64
+	uploadsAtOnce   = 8
+)
 
 // New makes a Downloader. The browser starts with the first PO.
 func New(o Options) (*Downloader, error) {
@@ -86,6 +95,8 @@ func New(o Options) (*Downloader, error) {
 		board:       newBoard(o.Settings.WorkerCount),
 		spool:       spoolOf(o.TempDir, os.Getpid()),
 		turn:        make(chan struct{}, 1),
+		transfers:   make(chan struct{}, transfersAtOnce),
+		uploads:     make(chan struct{}, uploadsAtOnce),
 		oneShot:     !o.Settings.PersistentPool,
 		cold:        true,
 		stop:        make(chan struct{}),

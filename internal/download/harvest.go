@@ -211,6 +211,13 @@ func (h *harvest) fetchAll(ctx context.Context, list []wanted) error {
 	var wg sync.WaitGroup
 	for i, w := range list {
 		wg.Go(func() {
+			select {
+			case h.b.d.transfers <- struct{}{}:
+				defer func() { <-h.b.d.transfers }()
+			case <-ctx.Done():
+				answers[i].err = ctx.Err()
+				return
+			}
 			f, err := h.v.fetch.Get(ctx, fetch.Request{URL: w.URL, Labels: labels(w), Referer: w.referer, Dir: h.dir})
 			answers[i] = answer{f, err}
 		})

@@ -1,9 +1,13 @@
 package download
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 
 	"github.com/purserhq/purser/internal/fetch"
 	"github.com/purserhq/purser/internal/po"
@@ -107,4 +111,42 @@ func TestAReasonIsCutOnARuneBoundary(t *testing.T) {
 	if got := cut("prüfung", 3); got != "pr" {
 		t.Errorf("got %q", got)
 	}
+}
+
+func TestAReasonHoldsOnlyCharactersThatSQSTakes(t *testing.T) {
+	assert.Equal(t, "bell and\ttab", sendable("be\x07ll\uFFFF an\uFFFEd\ttab"))
+}
+
+func TestTheBackOffDoublesUpToSQSsLongestDelay(t *testing.T) {
+	b := &batch{d: &Downloader{}}
+	b.d.Settings.RetryDelay = 30 * time.Second
+	for tries, want := range map[int]time.Duration{
+		0: 30 * time.Second, 1: time.Minute, 4: 8 * time.Minute, 5: 15 * time.Minute, 99: 15 * time.Minute,
+	} {
+		assert.Equal(t, want, b.backOff(tries), tries)
+	}
+}
+
+func TestAPOThatHangsFromAnInvocationsStartToItsEndTimesOutByItself(t *testing.T) {
+	began := time.Now()
+	b := &batch{d: &Downloader{}, began: began, deadline: began.Add(50 * time.Second)}
+	b.d.Settings.WorkerTimeout = 300 * time.Second
+	assert.Equal(t, 45*time.Second, b.longest())
+	b.d.Settings.WorkerTimeout = 10 * time.Second
+	assert.Equal(t, 10*time.Second, b.longest())
+}
+
+func TestTheSessionsTroubleIsNoPOs(t *testing.T) {
+	timeout := fmt.Errorf("opening the page: %w", context.DeadlineExceeded)
+	crash := po.Errorf(po.CodeResource, "the page's process crashed")
+	layout := po.Errorf(po.CodeLayout, "the page is none that the profile knows")
+
+	assert.True(t, po.PortalWide(blameless(t.Context(), timeout)))
+	assert.True(t, po.AsError(blameless(t.Context(), crash)).Ours)
+	assert.Equal(t, error(layout), blameless(t.Context(), layout))
+	assert.NoError(t, blameless(t.Context(), nil))
+
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.False(t, po.PortalWide(blameless(over, timeout)), "the PO's own time was up")
 }

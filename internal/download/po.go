@@ -84,7 +84,7 @@ func (b *batch) process(t task) {
 
 	b.asked.Store(true)
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(b.ctx, b.d.Settings.WorkerTimeout)
+	ctx, cancel := context.WithTimeout(b.ctx, b.longest())
 	defer cancel()
 	result, err := b.attempt(ctx, t, claim.Lease, free)
 	result.Duration = time.Since(began)
@@ -116,6 +116,12 @@ func (b *batch) fits() bool {
 		need = max(need, 2*time.Duration(b.poTime.Load()/n))
 	}
 	return b.ctx.Err() == nil && time.Until(b.deadline) > min(need, b.d.Settings.WorkerTimeout)
+}
+
+// longest is how much time a PO gets: WORKER_TIMEOUT, but less than the whole invocation. A PO that hangs from the invocation's
+// start to its end would otherwise be handed back as one that did not fit, for ever.
+func (b *batch) longest() time.Duration {
+	return min(b.d.Settings.WorkerTimeout, b.deadline.Sub(b.began)*9/10)
 }
 
 // repeat ends a message whose row is final already: it was delivered twice, or the process died between commit and answer. It
@@ -216,7 +222,11 @@ func (b *batch) upload(ctx context.Context, t task, h *harvest, r *po.Result) er
 			ContentType: f.ContentType, OriginalName: f.OriginalName, URL: f.URL, Note: f.Note,
 		}
 		r.Files = append(r.Files, file)
-		wg.Go(func() { errs[i] = b.d.Archive.PutFile(ctx, file.Key, f.Path, file.ContentType) })
+		wg.Go(func() {
+			b.d.uploads <- struct{}{}
+			defer func() { <-b.d.uploads }()
+			errs[i] = b.d.Archive.PutFile(ctx, file.Key, f.Path, file.ContentType)
+		})
 	}
 	wg.Wait()
 	fault("uploaded", string(t.PO))
@@ -246,12 +256,12 @@ func (b *batch) conclude(t task, lease ledger.Lease, r po.Result, err error) {
 		b.trip(t.Job, e)
 		giveBack(b.waitForPortal())
 		return
-	case e.Ours:
+	case e.Ours && lease.Claims-lease.Attempt < maxRefunds:
 		log.WithError(err).WithField(telemetry.FieldErrorCode, e.Code).Error("trouble of this environment's own; the PO goes back to the queue")
-		giveBack(b.d.Settings.RetryDelay)
+		giveBack(b.backOff(lease.Claims - lease.Attempt))
 		return
 	case e.Retry && lease.Attempt < b.d.Settings.MaxReceives:
-		after := b.d.Settings.RetryDelay << (lease.Attempt - 1)
+		after := b.backOff(lease.Attempt - 1)
 		log.WithError(err).WithFields(logrus.Fields{telemetry.FieldErrorCode: e.Code, "again_in": after.String()}).
 			Warn("the PO failed; it is tried again")
 		b.release(b.late, lease, false)
@@ -266,6 +276,17 @@ func (b *batch) conclude(t task, lease ledger.Lease, r po.Result, err error) {
 	r.InDLQ = e.Retry
 	log.WithError(err).WithField(telemetry.FieldErrorCode, e.Code).Error("the PO failed for good")
 	b.outcomes <- pending{task: t, outcome: ledger.Outcome{Lease: lease, Result: r}, bury: r.InDLQ}
+}
+
+// maxRefunds is how many tries of a PO are given back before trouble that looks like the environment's own counts as the PO's:
+// files that no disk here can hold, say, would be tried for ever.
+const maxRefunds = 50
+
+// backOff is how long a PO waits after so many tries before the one that failed: twice as long after each, up to SQS's longest
+// delay, or RETRY_DELAY if that is longer.
+func (b *batch) backOff(tries int) time.Duration {
+	first := b.d.Settings.RetryDelay
+	return max(first, min(first<<min(tries, 10), maxDelay))
 }
 
 // message is an error's text for ERROR_MESSAGE: one line, short, without its code.

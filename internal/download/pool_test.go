@@ -153,7 +153,9 @@ func TestAPageThatNeverAnswersCostsItsOwnPOATimeOut(t *testing.T) {
 
 	w.Settings.WorkerTimeout, w.Settings.MaxReceives = time.Second, 2
 	assert.Empty(t, w.handle(w.tasks(tasks[0])))
-	assert.Equal(t, po.Timeout, w.rows(job)[numbers[0]].Status, "after the last try")
+	last := w.rows(job)[numbers[0]]
+	assert.Equal(t, po.Timeout, last.Status, "after the last try")
+	assert.Equal(t, "TIMEOUT: "+w.Profile.POURL(numbers[0])+" was not ready in time: context deadline exceeded", last.ErrorMessage())
 }
 
 func TestPOsThatDoNotFitIntoTheInvocationAreHandedBackUntouched(t *testing.T) {

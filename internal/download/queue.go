@@ -3,6 +3,7 @@ package download
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -64,13 +65,23 @@ func (b *batch) bury(m events.SQSMessage, reason string) {
 	_, err := b.d.Queue.SendMessage(b.late, &sqs.SendMessageInput{
 		QueueUrl: &b.d.Settings.DLQURL, MessageBody: &m.Body,
 		MessageAttributes: map[string]types.MessageAttributeValue{
-			ReasonAttribute: {DataType: aws.String("String"), StringValue: aws.String(cut(reason, 500))},
+			ReasonAttribute: {DataType: aws.String("String"), StringValue: aws.String(cut(sendable(reason), 500))},
 		},
 	})
 	if err != nil {
 		b.log.WithError(err).Warn("moving a message to the dead-letter queue failed; it comes again")
 		b.again(m, b.d.Settings.RetryDelay)
 	}
+}
+
+// sendable is the text without the characters that SQS refuses, which a portal's page may hold.
+func sendable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == '\uFFFE' || r == '\uFFFF' {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 func seconds32(d time.Duration) int32 {

@@ -104,6 +104,21 @@ func TestAMessageThatTheQueueWouldGiveUpIsReplacedWhenItIsHandedBack(t *testing.
 	assert.Empty(t, w.deadLetters())
 }
 
+func TestWhatATryThatWasGivenBackLeftInTheBucketIsCleared(t *testing.T) {
+	w := newWorld(t)
+	job, tasks := w.job(bulk(1)...)
+	claim, err := w.Ledger.Claim(t.Context(), tasks[0], "another", time.Now().Add(patience), true)
+	require.NoError(t, err)
+	truth, ok := w.portal.Find(tasks[0].PO)
+	require.True(t, ok)
+	key := archive.Folder(job, nil, truth.Supplier, tasks[0].PO, po.Partial) + "/left.pdf"
+	require.NoError(t, w.Archive.Put(t.Context(), key, "application/pdf", []byte("%PDF-")))
+	require.NoError(t, w.Ledger.Release(t.Context(), claim.Lease, true))
+
+	assert.Empty(t, w.handle(w.tasks(tasks...))) // a message that was never received before, and the first attempt that counts
+	w.assertCompleted(job)
+}
+
 func TestAPOThatFailsInItsLastTryLiesInTheDeadLettersAndComesBackByARedrive(t *testing.T) {
 	w := newWorld(t, func(s *config.Settings) { s.MaxReceives = 2 })
 	job, tasks := w.job("PO16900009") // its comments never load

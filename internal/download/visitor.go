@@ -87,10 +87,27 @@ func (v *visitor) ready(ctx context.Context) error {
 	}
 	if v.generation == v.browser.Generation() {
 		if alive, err := v.probe(ctx); err != nil || alive {
-			return err
+			return blameless(ctx, err)
 		}
 	}
-	return v.install(ctx)
+	return blameless(ctx, v.install(ctx))
+}
+
+// blameless is the error of work that is done for every PO, the session's, in the time of the one whose context ctx is. When it
+// took too long though that PO has time left, the portal is at fault, and when its page crashed this environment is.
+func blameless(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	switch e := *po.AsError(err); {
+	case e.Wide || e.Ours:
+	case e.Code == po.CodeTimeout:
+		return &po.Error{Code: e.Code, Text: "the portal did not answer in time whether the session is good", Retry: true, Wide: true}
+	case e.Code == po.CodeResource:
+		e.Ours = true
+		return &e
+	}
+	return err
 }
 
 // session is the serial number of the session in use. Whoever finds it ended gives it to expire.
@@ -129,7 +146,8 @@ func (v *visitor) aliveSince(ctx context.Context, serial int, t time.Time) (bool
 	if v.alive.After(t) {
 		return true, nil
 	}
-	return v.probe(ctx)
+	alive, err := v.probe(ctx)
+	return alive, blameless(ctx, err)
 }
 
 // probe asks the portal for a page that must exist. The caller holds mu.
@@ -146,7 +164,7 @@ func (v *visitor) probe(ctx context.Context) (bool, error) {
 	if err == nil && alive {
 		v.alive = asked
 	}
-	return alive, err
+	return alive, tab.Explain(err)
 }
 
 // install reads the session from where it is kept, puts it into the browser or signs in, and proves that it lives. The caller
@@ -208,7 +226,7 @@ func (v *visitor) signIn(ctx context.Context, session *portal.Session) error {
 	if err != nil {
 		return err
 	}
-	err = v.d.Profile.SignIn(tab.Context(), session.Username, session.Password)
+	err = tab.Explain(v.d.Profile.SignIn(tab.Context(), session.Username, session.Password))
 	tab.Close()
 	if err != nil {
 		return err
