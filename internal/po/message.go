@@ -3,6 +3,7 @@ package po
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // MessageVersion is the version of the queue's messages that this program writes and reads.
@@ -28,6 +29,9 @@ type Task struct {
 	Levels   []string `json:"levels,omitempty"`   // folder levels, left to right
 }
 
+// noncharacters are what a JSON text may hold and SQS takes in no message; they can stand in strings only.
+var noncharacters = strings.NewReplacer("\uFFFE", `\ufffe`, "\uFFFF", `\uffff`)
+
 // Encode is the task as a message body.
 func (t Task) Encode() string {
 	t.Version = MessageVersion
@@ -35,7 +39,7 @@ func (t Task) Encode() string {
 	if err != nil { // strings and numbers only: cannot happen
 		panic(err)
 	}
-	return string(body)
+	return noncharacters.Replace(string(body))
 }
 
 // DecodeTask reads a message body. An error means that no try will ever read it.
