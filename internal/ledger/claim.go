@@ -20,7 +20,8 @@ type Lease struct {
 	Owner   string // the invocation, for a person who reads the table
 	Token   string // this claim and no other
 	Until   time.Time
-	Attempt int // from 1
+	Attempt int // from 1; tries that were given back do not count, and a redrive begins anew
+	Claims  int // from 1; every claim counts, for ever
 }
 
 // ClaimState is the answer to a claim.
@@ -80,7 +81,7 @@ func (l *Ledger) claim(ctx context.Context, t po.Task, owner string, until time.
 		it, ok, err := l.update(
 			ctx, rowKey(t.Job, t.Row),
 			"SET #owner = :owner, #token = :token, #until = :until, #updated = :now, "+
-				"#attempt = if_not_exists(#attempt, :nought) + :one",
+				"#attempt = if_not_exists(#attempt, :nought) + :one, #claims = if_not_exists(#claims, :nought) + :one",
 			pendingFree,
 			item{
 				":pending": text(string(po.Pending)), ":now": instant(now), ":owner": text(owner),

@@ -149,6 +149,9 @@ func TestAReleaseMayRefundTheAttempt(t *testing.T) {
 		if want := []int{1, 2, 2, 2}[n]; lease.Attempt != want {
 			t.Fatalf("claim %d is attempt %d, want %d", n+1, lease.Attempt, want)
 		}
+		if lease.Claims != n+1 {
+			t.Fatalf("claim %d is counted as claim %d", n+1, lease.Claims)
+		}
 		for range 2 { // the second one finds nothing to give back
 			if err := l.Release(t.Context(), lease, refund); err != nil {
 				t.Fatal(err)
@@ -252,7 +255,7 @@ func TestRedrivingOpensARowAndItsJobAgain(t *testing.T) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	got, err := l.Claim(ctx, tasks[0], "env", c.now().Add(time.Minute), true)
-	if err != nil || got.State != Claimed || got.Lease.Attempt != 1 {
+	if err != nil || got.State != Claimed || got.Lease.Attempt != 1 || got.Lease.Claims != 2 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	j := mustMatch(t, ctx, l, "j")

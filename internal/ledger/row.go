@@ -133,6 +133,7 @@ func rowOf(job string, it item) (Row, error) {
 	r.Lease = Lease{
 		Job: job, Row: r.Row, Owner: textOf(it, "owner"), Token: textOf(it, "token"),
 		Until: instantOf(it, "until"), Attempt: int(numberOf(it, "attempt")),
+		Claims: int(numberOf(it, "claims")),
 	}
 	if r.Status == po.Pending {
 		r.Attempt = r.Lease.Attempt
