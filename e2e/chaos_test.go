@@ -220,6 +220,11 @@ func (s *storm) rage(job string, troubles int) {
 	s.w.portal.SetFaults(demo.Faults{})
 	for range 3 {
 		s.w.when("the end of the job", job, ledger.Job.Ended)
+		for _, row := range s.w.rows(job) {
+			if row.Status != po.Completed {
+				s.t.Logf("redriven: %s, %s after %d tries: %s", row.PO, row.Status, row.Attempt, row.ErrorMessage())
+			}
+		}
 		n, err := s.w.dispatcher(time.Now).Redrive(s.t.Context(), job)
 		if err != nil {
 			s.t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -82,4 +83,40 @@ func TestADownloaderKilledAtAnyPointLeavesWhatAnUndisturbedRunLeaves(t *testing.
 			t.Errorf("killed at %q: undisturbed (-) and disturbed (+):\n%s", point, diff)
 		}
 	}
+}
+
+// TestACrashAfterTheUploadAndAChangedStatusLeaveOneFolder kills the downloader when a PO's files lie under PARTIAL and no row says
+// so. Its message is given up; the try that a redrive brings finds all files, and leaves nothing of the first.
+func TestACrashAfterTheUploadAndAChangedStatusLeaveOneFolder(t *testing.T) {
+	t.Parallel()
+	p := newPortal(t, demo.Options{})
+	p.SetFaults(demo.Faults{Path: "/attachment/", Status: 404, Requests: 1})
+	died := filepath.Join(t.TempDir(), "died")
+	o := options(t, p, "PURSER_FAULT=uploaded:"+string(crashed)+":"+died)
+	o.MaxReceives = 1 // a first try is the last, so what it finds stands
+	w := start(t, p, o)
+	id := w.drop(crashed)
+	w.letters(1)
+	left := w.tree(id)
+	if len(left) != 2 {
+		t.Fatalf("the killed try has left %v, want two files", left)
+	}
+	if err := w.stack.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.ended(id)
+	if got := w.job(id).Counters; got.ByStatus[po.Failed] != 1 || got.Files != 0 {
+		t.Errorf("given up: %+v", got)
+	}
+	other := w.drop(crashed) // a second job of the same sheet has folders of its own
+	w.ended(other)
+	w.wantTruth(w.outcome(other), crashed)
+	if diff := cmp.Diff(left, w.tree(id)); diff != "" {
+		t.Errorf("another job has changed the first one's files:\n%s", diff)
+	}
+	if n, err := w.dispatcher(time.Now).Redrive(t.Context(), id); err != nil || n != 1 {
+		t.Fatalf("%d rows, %v", n, err)
+	}
+	w.ended(id)
+	w.wantTruth(w.outcome(id), crashed)
 }

@@ -107,12 +107,6 @@ func TestRedrivenPOsComeBackWithTheirCountersAndTheReportAnew(t *testing.T) {
 					t.Errorf("its message lies there for %q", why)
 				}
 			}
-			w.wait("the letter to be free again", func(ctx context.Context) (bool, error) {
-				out, err := w.clients.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-					QueueUrl: &w.names.DLQURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages},
-				})
-				return err == nil && out.Attributes["ApproximateNumberOfMessages"] == "1", err
-			})
 
 			p.SetFaults(demo.Faults{})
 			if err := redrive(w, id); err != nil {

@@ -270,15 +270,21 @@ func sheetOf(numbers []po.Number) string {
 func (w *world) dropFile(name, content string) string {
 	w.t.Helper()
 	key := dispatch.Prefix + name
-	_, err := w.clients.S3.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: &w.names.Bucket, Key: &key, Body: strings.NewReader(content)})
+	before, err := w.ledger.Jobs(w.t.Context(), 100)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, err = w.clients.S3.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: &w.names.Bucket, Key: &key, Body: strings.NewReader(content)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	var job string
 	w.wait("the sheet's job", func(ctx context.Context) (bool, error) {
-		jobs, err := w.ledger.Jobs(ctx, 1)
-		if len(jobs) == 1 && jobs[0].Key == key {
-			job = jobs[0].ID
+		jobs, err := w.ledger.Jobs(ctx, 100)
+		for _, j := range jobs {
+			if !slices.ContainsFunc(before, func(known ledger.Job) bool { return known.ID == j.ID }) {
+				job = j.ID
+			}
 		}
 		return job != "", err
 	})
@@ -351,7 +357,7 @@ func (w *world) depth(ctx context.Context, queue string) (int, error) {
 	return total, nil
 }
 
-// letters waits for so many dead letters and returns their bodies with their reasons; they stay where they are.
+// letters waits for so many dead letters and returns their bodies with their reasons; they can be received again at once.
 func (w *world) letters(want int) map[string]string {
 	w.t.Helper()
 	w.wait(fmt.Sprintf("%d dead letters", want), func(ctx context.Context) (bool, error) {
@@ -359,9 +365,10 @@ func (w *world) letters(want int) map[string]string {
 		return n == want, err
 	})
 	found := map[string]string{}
+	var received []types.Message
 	w.wait("reading the dead letters", func(ctx context.Context) (bool, error) {
 		out, err := w.clients.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-			QueueUrl: &w.names.DLQURL, MaxNumberOfMessages: 10, VisibilityTimeout: 1, MessageAttributeNames: []string{"All"},
+			QueueUrl: &w.names.DLQURL, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"},
 		})
 		if err != nil {
 			return false, err
@@ -369,8 +376,17 @@ func (w *world) letters(want int) map[string]string {
 		for _, m := range out.Messages {
 			found[aws.ToString(m.Body)] = aws.ToString(m.MessageAttributes[download.ReasonAttribute].StringValue)
 		}
+		received = append(received, out.Messages...)
 		return len(found) == want, nil
 	})
+	for _, m := range received {
+		_, err := w.clients.SQS.ChangeMessageVisibility(w.t.Context(), &sqs.ChangeMessageVisibilityInput{
+			QueueUrl: &w.names.DLQURL, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0,
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
 	return found
 }
 
