@@ -5,8 +5,10 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -133,6 +135,35 @@ func TestARedriveWhileTheResultsAreWrittenIsNotOverlooked(t *testing.T) {
 			assert.EqualValues(t, 2, summaryIn(t, w.results("pos")).SuccessfulDownloads)
 		})
 	}
+}
+
+func TestASlowFinalizerLeavesNoOlderResultsOverNewerOnes(t *testing.T) {
+	w := newWorld(t)
+	tasks := w.jobOfFour("pos")
+	w.work(tasks[0], po.Completed, 1)
+	w.work(tasks[1], po.Failed, 0)
+	var begun atomic.Bool
+	w.onStore = func(name string) {
+		if name != SummaryName || begun.Swap(true) {
+			return
+		}
+		opened, err := w.Ledger.Reopen(t.Context(), "pos", 3)
+		assert.NoError(t, err)
+		assert.True(t, opened)
+		w.work(tasks[1], po.Completed, 1)
+		assert.NoError(t, w.Finalize(t.Context(), "pos")) // from its beginning to its end, while the first is at its last file
+	}
+	require.NoError(t, w.Finalize(t.Context(), "pos"))
+	assert.True(t, w.state("pos").Ended())
+	assert.EqualValues(t, 2, summaryIn(t, w.results("pos")).SuccessfulDownloads)
+	assert.Equal(t, []string{"Purser: pos.csv is done, 2 of 3 POs"}, w.notices)
+}
+
+func TestTheFilledInSheetsNameFitsAKey(t *testing.T) {
+	assert.Equal(t, "pos_processed.csv", ResultName("pos.xlsx"))
+	name := ResultName(strings.Repeat("ü", 400) + ".csv")
+	assert.LessOrEqual(t, len(name), 255)
+	assert.True(t, utf8.ValidString(name))
 }
 
 func TestTwoWhoFinalizeAtOnceTellOnce(t *testing.T) {

@@ -47,6 +47,9 @@ type Finalizer struct {
 // what was. Finalize is to be called again.
 var ErrChanged = errors.New("the job's rows changed meanwhile")
 
+// maxWrites is how often one call writes the results of a job that others end meanwhile.
+const maxWrites = 3
+
 // Finalize writes the results of a job whose rows are all final, ends it, and tells people, once. A job that has ended already,
 // or whose rows are not all final (a redrive opened some again, or its last rows are still worked), is left alone: its end asks
 // again.
@@ -58,18 +61,25 @@ func (f *Finalizer) Finalize(ctx context.Context, id string) error {
 	if job.Ended() || !job.Complete() {
 		return nil
 	}
-	summary, err := f.write(ctx, job)
-	if err != nil {
-		return fmt.Errorf("writing the results of %s: %w", id, err)
-	}
-	now, err := f.Ledger.Job(ctx, id)
-	switch {
-	case err != nil:
-		return err
-	case !now.Complete():
-		return nil
-	case !summary.addsUpTo(now.Counters):
-		return fmt.Errorf("writing the results of %s: %w", id, ErrChanged)
+	var summary Summary
+	for writes := 1; ; writes++ {
+		if summary, err = f.write(ctx, job); err != nil {
+			return fmt.Errorf("writing the results of %s: %w", id, err)
+		}
+		now, err := f.Ledger.Job(ctx, id)
+		switch {
+		case err != nil:
+			return err
+		case !now.Complete():
+			return nil
+		}
+		if summary.addsUpTo(now.Counters) {
+			break
+		}
+		if !now.Ended() || writes == maxWrites {
+			return fmt.Errorf("writing the results of %s: %w", id, ErrChanged)
+		}
+		job = now // somebody else wrote what is true now, and ended the job; these older results may lie over those
 	}
 	first, err := f.Ledger.Finish(ctx, id)
 	if err != nil || !first {
@@ -95,9 +105,17 @@ func (f *Finalizer) NotifyBlocked(ctx context.Context, job ledger.Job) error {
 	return f.Publish(ctx, subject, text)
 }
 
+// maxStem is how much of the sheet's name the filled-in one's keeps, in bytes: S3 allows 1,024 for a key, file systems 255 for a
+// name.
+const maxStem = 200
+
 // ResultName is the name of the filled-in sheet.
 func ResultName(sheetName string) string {
-	return strings.TrimSuffix(sheetName, path.Ext(sheetName)) + "_processed.csv"
+	stem := strings.TrimSuffix(sheetName, path.Ext(sheetName))
+	if len(stem) > maxStem {
+		stem = strings.ToValidUTF8(stem[:maxStem], "")
+	}
+	return stem + "_processed.csv"
 }
 
 // write writes everything under results/<job>/. summary.json is the last: who sees it sees all.
