@@ -123,6 +123,24 @@ func TestThePoliciesHaveNoWildcard(t *testing.T) {
 	}
 }
 
+func TestTheFunctionsLearnThatASheetIsGone(t *testing.T) {
+	_, root := template(t)
+	for name, f := range functions(t, root) {
+		told := false
+		for _, s := range at(t, f, "Policies").([]any)[0].(object)["Statement"].([]any) {
+			if at(t, s, "Action") != "s3:ListBucket" {
+				continue
+			}
+			// A read has no prefix: under any other condition S3 answers 403 where it should be 404.
+			prefixes := at(t, s, "Condition", "StringLikeIfExists", "s3:prefix")
+			told = strings.Contains(fmt.Sprint(prefixes), "input/*")
+		}
+		if !told {
+			t.Errorf("%s is told that a sheet is forbidden when it is gone, and tries for ever", name)
+		}
+	}
+}
+
 func TestEverySettingOfTheTemplateIsOneThatTheCodeReads(t *testing.T) {
 	_, root := template(t)
 	known := map[string]bool{"PO_PATTERN": true}
