@@ -62,6 +62,7 @@ type Browser struct {
 	restarts   int
 	replacing  bool // the next start replaces a browser that did not end by Shutdown
 	peak       int64
+	seen       sight
 }
 
 // New makes a Browser that is not started yet: Ensure does that.

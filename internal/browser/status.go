@@ -41,7 +41,7 @@ func (b *Browser) NeedsRecycle() (reason string, yes bool) {
 		return fmt.Sprintf("it served %d POs", served), true
 	}
 	if b.o.MemoryLimit > 0 {
-		if memory, _ := b.measure(p); memory > b.o.MemoryLimit {
+		if memory := b.lately(p); memory > b.o.MemoryLimit {
 			return fmt.Sprintf("it takes %s of memory, more than %s", megabytes(memory), megabytes(b.o.MemoryLimit)), true
 		}
 	}

@@ -93,7 +93,7 @@ func (t *Tab) Explain(err error) error {
 // Close closes the tab and every page that it opened. It is bounded, also when the page hangs, and may be called again.
 func (t *Tab) Close() {
 	t.once.Do(func() {
-		t.b.measure(t.p)
+		t.b.lately(t.p)
 		t.cancel()
 		t.discard()
 		t.p.tabs(-1)
