@@ -23,6 +23,9 @@ import (
 // maxRestarts is how often a browser that dies is replaced in one invocation; then its POs go back to the queue.
 const maxRestarts = 3
 
+// probeEvery is how often a browser that has POs under way is asked whether it lives.
+const probeEvery = 10 * time.Second
+
 // boardEvery is how often `purser watch` hears of this environment at most.
 const boardEvery = 2 * time.Second
 
@@ -164,6 +167,9 @@ func (b *batch) work(tasks []task) {
 	var committer sync.WaitGroup
 	committer.Go(func() { b.commits(b.outcomes) })
 	b.d.board.setPool(poolProcessing)
+	kept, stopKeeping := context.WithCancel(b.ctx)
+	defer stopKeeping()
+	go b.keep(kept)
 	rest := tasks
 	// One PO finds out whether the portal is back; the others wait for its answer. A message whose row needs no work does not.
 	for gate.Probe && !b.asked.Load() && len(rest) > 1 {
@@ -182,6 +188,29 @@ func (b *batch) work(tasks []task) {
 	}
 	b.d.board.setPool(poolReady)
 	b.show(b.late, tasks[0].Job, true)
+}
+
+// keep looks after the browser while POs are under way. One that hangs tells nobody, and its POs would wait for it until their
+// time is up; here it is replaced, which they learn as they learn of a browser's death.
+func (b *batch) keep(ctx context.Context) {
+	ticker := time.NewTicker(probeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		warm := b.d.warm.Load()
+		if warm == nil || !warm.browser.Status().Running { // what is dead is replaced by whoever needs it
+			continue
+		}
+		limited, cancel := context.WithTimeout(ctx, startTimeout)
+		if err := warm.browser.Ensure(limited); err != nil && ctx.Err() == nil {
+			b.log.WithError(err).Warn("the browser hangs, and another one does not start")
+		}
+		cancel()
+	}
 }
 
 // one takes a message to its end, whatever happens: also a panic is its own message's trouble only, for it would end the

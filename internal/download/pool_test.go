@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,6 +69,24 @@ func TestABrowserThatIsKilledUnderItsPOsIsReplacedOnceAndCostsNoTry(t *testing.T
 	pool := w.state(job).Pool
 	assert.EqualValues(t, 2, pool.Launches)
 	assert.EqualValues(t, 1, pool.Restarts)
+}
+
+func TestABrowserThatHangsUnderItsPOsIsReplacedAndCostsNoTry(t *testing.T) {
+	w := newWorld(t)
+	var once sync.Once
+	w.watchPages(func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+		hang := false
+		once.Do(func() { hang = true })
+		if hang {
+			w.signal(syscall.SIGSTOP)
+			<-r.Context().Done()
+		}
+		return hang
+	})
+	job, tasks := w.job(bulk(2)...) // both are under way: nobody else comes and finds it hanging
+	assert.Empty(t, w.handle(w.tasks(tasks...)))
+	w.assertCompleted(job)
+	assert.EqualValues(t, 1, w.state(job).Pool.Restarts)
 }
 
 func TestABrowserThatDiesAgainAndAgainGivesItsPOsBackAfterThreeRestarts(t *testing.T) {

@@ -384,10 +384,13 @@ func (w *world) chromiums() map[int]int {
 }
 
 // kill ends every browser of the world at once.
-func (w *world) kill() {
+func (w *world) kill() { w.signal(syscall.SIGKILL) }
+
+// signal sends all processes of Chromium the signal.
+func (w *world) signal(s syscall.Signal) {
 	for _, group := range w.chromiums() {
-		if err := syscall.Kill(-group, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			w.t.Errorf("killing Chromium: %v", err)
+		if err := syscall.Kill(-group, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+			w.t.Errorf("sending Chromium a %v: %v", s, err)
 		}
 	}
 }
