@@ -47,12 +47,16 @@ import (
 // patience bounds every wait: far more than anything takes on a slow machine.
 const patience = 4 * time.Minute
 
+// binaryDir is where binaries has built, "" before.
+var binaryDir string
+
 // binaries builds the functions with the points at which they can be killed, and the emulator, once.
 var binaries = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "purser-e2e-")
 	if err != nil {
 		return "", err
 	}
+	binaryDir = dir
 	build := exec.Command("go", "build", "-tags", "faults", "-o", dir+"/", "./functions/dispatcher", "./functions/downloader",
 		"github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie")
 	build.Dir = ".."
@@ -67,8 +71,8 @@ func TestMain(m *testing.M) {
 		os.Exit(host(options))
 	}
 	code := m.Run()
-	if dir, _ := binaries(); dir != "" {
-		_ = os.RemoveAll(dir)
+	if binaryDir != "" {
+		_ = os.RemoveAll(binaryDir)
 	}
 	os.Exit(code)
 }
