@@ -162,6 +162,9 @@ func (b *batch) work(tasks []task) {
 		return
 	case gate.Open && !gate.Probe:
 		b.stop(&po.Error{Code: po.CodeNetwork, Text: gate.Reason, Wide: true, Retry: true}, gate.Wait)
+		for _, job := range jobsOf(tasks) { // it may be another job's PO that met the trouble
+			b.block(job, gate.Reason)
+		}
 	}
 
 	var committer sync.WaitGroup
@@ -294,7 +297,12 @@ func (b *batch) trip(job string, e *po.Error) {
 	if e.Code == po.CodeProfile {
 		b.d.Metrics.Add(telemetry.SessionRefused, 1)
 	}
-	changed, err := b.d.Ledger.SetBlocked(b.late, job, e.Error())
+	b.block(job, e.Error())
+}
+
+// block tells the job's owner why nothing moves.
+func (b *batch) block(job, why string) {
+	changed, err := b.d.Ledger.SetBlocked(b.late, job, why)
 	if err != nil {
 		b.log.WithError(err).Warn("marking the job as blocked failed")
 	}

@@ -56,7 +56,8 @@ func (b *batch) process(t task) {
 	b.d.board.begin(slot, string(t.PO))
 	b.show(b.ctx, t.Job, false)
 
-	claim, err := b.d.Ledger.Claim(b.ctx, t.Task, b.d.environment, b.end, receives(t.message) == 1)
+	// A claim that is cut off may hold, and cost a try: it is not cut off by the batch's end.
+	claim, err := b.d.Ledger.Claim(b.late, t.Task, b.d.environment, b.end, receives(t.message) == 1)
 	if err != nil {
 		log.WithError(err).Warn("claiming the PO failed; it comes again")
 		b.handBack(t.message, b.d.Settings.RetryDelay)

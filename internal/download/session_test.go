@@ -121,6 +121,24 @@ func TestCookiesThatExpiredBlockTheJobUntilNewOnesComeAndNoPOPays(t *testing.T) 
 	}
 }
 
+func TestEveryJobThatWaitsForThePortalSaysSo(t *testing.T) {
+	w := newWorld(t)
+	job, tasks := w.job(bulk(2)...)
+	_, err := w.Ledger.Trip(t.Context(), w.Profile.BaseURL(), "NETWORK_ERROR: the portal answered 503", time.Hour)
+	require.NoError(t, err)
+	for range 2 {
+		assert.Len(t, w.handle(w.tasks(tasks...)), 2)
+	}
+	w.assertUntouched(job)
+	assert.Equal(t, "NETWORK_ERROR: the portal answered 503", w.state(job).Blocked)
+	assert.Equal(t, []string{job}, w.notified, "people are told once")
+
+	require.NoError(t, w.Ledger.Reset(t.Context(), w.Profile.BaseURL()))
+	assert.Empty(t, w.handle(w.tasks(tasks...)))
+	assert.Empty(t, w.state(job).Blocked)
+	w.assertCompleted(job)
+}
+
 // cookies are a new session of the portal.
 func (w *world) cookies() *portal.Session {
 	c := w.portal.NewSession()
