@@ -3,6 +3,7 @@ package telemetry
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,7 +25,7 @@ func (r *Redactor) Secret(values ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, v := range values {
-		if len(v) >= 6 {
+		if len(v) >= 6 && !slices.Contains(r.secrets, v) { // the same session comes with each new browser
 			r.secrets = append(r.secrets, v)
 		}
 	}
