@@ -145,11 +145,21 @@ func (s *sweep) stop(ctx context.Context, job ledger.Job) error {
 	return err
 }
 
-// lose settles the rows whose message must be gone.
+// lose settles the rows whose message must be gone. One that waited for longer than the queue keeps messages is settled for good:
+// a portal in trouble gives POs back as new copies of their messages, which would open the row again, and keep the job from ever
+// ending.
 func (s *sweep) lose(ctx context.Context, job ledger.Job) error {
 	now := s.d.o.Now()
-	old := now.Sub(job.Created) > s.queue.retention
-	if !s.idle && !old { // spares reading the rows of a job that is being worked
+	if now.Sub(job.Created) > s.queue.retention { // spares reading the rows of a younger job
+		n, err := s.settle(ctx, job, false, func(r ledger.Row) (po.Result, bool) {
+			return lostResult(r, "its message was in the queue for longer than the queue keeps one"), now.Sub(r.Queued) > s.queue.retention
+		})
+		s.report.Lost += n
+		if err != nil {
+			return err
+		}
+	}
+	if !s.idle {
 		return nil
 	}
 	n, err := s.settle(ctx, job, true, func(r ledger.Row) (po.Result, bool) {
@@ -157,20 +167,16 @@ func (s *sweep) lose(ctx context.Context, job ledger.Job) error {
 		if r.Lease.Until.After(touched) {
 			touched = r.Lease.Until
 		}
-		result := r.Result
-		result.Status, result.Code = po.Failed, po.CodeResource
-		switch {
-		case now.Sub(r.Queued) > s.queue.retention:
-			result.Message = "its message was in the queue for longer than the queue keeps one; redrive the job to try again"
-		case s.idle && now.Sub(touched) >= s.d.o.LostAfter:
-			result.Message = "its message was lost: it is in no queue any more; redrive the job to try again"
-		default:
-			return po.Result{}, false
-		}
-		return result, true
+		return lostResult(r, "its message was lost: it is in no queue any more"), now.Sub(touched) >= s.d.o.LostAfter
 	})
 	s.report.Lost += n
 	return err
+}
+
+func lostResult(r ledger.Row, why string) po.Result {
+	result := r.Result
+	result.Status, result.Code, result.Message = po.Failed, po.CodeResource, why+"; redrive the job to try again"
+	return result
 }
 
 // settle ends the open rows of the job for which there is a verdict.

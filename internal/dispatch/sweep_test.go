@@ -133,6 +133,19 @@ func TestARowThatWaitedLongerThanTheQueueKeepsMessagesIsLost(t *testing.T) {
 	if got := w.sweep(); got.Lost != 3 {
 		t.Fatalf("%+v", got)
 	}
+	var done int
+	for _, task := range w.take(w.o.QueueURL, false) {
+		c, err := w.ledger.Claim(t.Context(), task, "env", w.now().Add(time.Minute), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.State == ledger.Done {
+			done++
+		}
+	}
+	if done != 3 {
+		t.Errorf("the messages of %d rows that were given up are done with, want 3: else their job would never end", done)
+	}
 }
 
 func TestACompleteJobGetsItsResultsHoweverOftenTheMessageIsLost(t *testing.T) {
