@@ -135,14 +135,14 @@ func cpu() (self, children time.Duration) {
 	return used(syscall.RUSAGE_SELF), used(syscall.RUSAGE_CHILDREN)
 }
 
-// samplePeak looks at the memory of all the world's Chromium processes, four times a second, until the function that it returns is
+// samplePeak looks at the memory of all the world's Chromium processes, once a second, until the function that it returns is
 // called for the largest sum.
 func (w *world) samplePeak() func() int64 {
 	var most atomic.Int64
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
-		ticker := time.NewTicker(250 * time.Millisecond)
+		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
 		for {
 			var sum int64

@@ -85,7 +85,7 @@ func (b *batch) process(t task) {
 
 	b.asked.Store(true)
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(b.ctx, b.longest())
+	ctx, cancel := context.WithTimeout(b.ctx, b.longest(claim.Lease))
 	defer cancel()
 	result, err := b.attempt(ctx, t, claim.Lease, free)
 	result.Duration = time.Since(began)
@@ -119,9 +119,12 @@ func (b *batch) fits() bool {
 	return b.ctx.Err() == nil && time.Until(b.deadline) > min(need, b.d.Settings.WorkerTimeout)
 }
 
-// longest is how much time a PO gets: WORKER_TIMEOUT, but less than the whole invocation. A PO that hangs from the invocation's
-// start to its end would otherwise be handed back as one that did not fit, for ever.
-func (b *batch) longest() time.Duration {
+// longest is how much time a PO gets: WORKER_TIMEOUT. One that was handed back again and again gets less than the whole invocation:
+// if it hangs from the start to the end, it would be handed back as one that did not fit, for ever.
+func (b *batch) longest(l ledger.Lease) time.Duration {
+	if l.Claims-l.Attempt < manyRefunds {
+		return b.d.Settings.WorkerTimeout
+	}
 	return min(b.d.Settings.WorkerTimeout, b.deadline.Sub(b.began)*9/10)
 }
 
@@ -279,9 +282,13 @@ func (b *batch) conclude(t task, lease ledger.Lease, r po.Result, err error) {
 	b.outcomes <- pending{task: t, outcome: ledger.Outcome{Lease: lease, Result: r}, bury: r.InDLQ}
 }
 
-// maxRefunds is how many tries of a PO are given back before trouble that looks like the environment's own counts as the PO's:
-// files that no disk here can hold, say, would be tried for ever.
-const maxRefunds = 50
+const (
+	// manyRefunds is after how many tries that were given back a PO may not take a whole invocation any more.
+	manyRefunds = 3
+	// maxRefunds is how many tries of a PO are given back before trouble that looks like the environment's own counts as the PO's:
+	// files that no disk here can hold, say, would be tried for ever.
+	maxRefunds = 50
+)
 
 // backOff is how long a PO waits after so many tries before the one that failed: twice as long after each, up to SQS's longest
 // delay, or RETRY_DELAY if that is longer.
