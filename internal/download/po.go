@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -152,7 +153,7 @@ func (b *batch) attempt(ctx context.Context, t task, lease ledger.Lease, free fu
 		result, used, err := b.once(ctx, t, lease, free)
 		var e *po.Error
 		switch {
-		case err == nil || ctx.Err() != nil:
+		case err == nil || ctx.Err() != nil, errors.Is(err, syscall.ENOSPC): // no new browser makes room on the disk
 			return result, err
 		case errors.Is(err, errSessionEnded):
 			if sessions++; sessions > 1 {
