@@ -55,6 +55,9 @@ bench-pool: chromium ## Measure the warm browser against one for each PO (POS=40
 	$(GO) test ./internal/download -run '^$$' -bench Pool -benchtime $(or $(POS),40)x -timeout 60m
 	$(if $(SOAK),PURSER_SOAK=$(SOAK) $(GO) test ./internal/download -run 'TestSoak$$' -v -timeout 120m)
 
+sam-local: build ## Invoke both functions in containers (SAM, or docker alone), with the local stack and the demo portal
+	events/sam-local.sh
+
 lint-template: ## Check template.yaml with cfn-lint and sam, where they are installed
 	@if command -v cfn-lint >/dev/null; then cfn-lint template.yaml; else echo "cfn-lint is not installed"; fi
 	@if command -v sam >/dev/null; then sam validate --lint; else echo "sam is not installed"; fi
