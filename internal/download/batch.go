@@ -407,7 +407,9 @@ func (b *batch) finalize(t task) {
 			return
 		}
 		log.WithError(err).Error("writing the job's results failed; it is tried again")
-		b.again(t.message, b.d.Settings.RetryDelay)
+		if receives(t.message) < b.d.Settings.MaxReceives { // else it would end as a dead letter; the sweeper sends another
+			b.again(t.message, b.d.Settings.RetryDelay)
+		}
 		return
 	}
 	fault("finalized", t.Job)
