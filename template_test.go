@@ -2,6 +2,8 @@
 package purser_test
 
 import (
+	"crypto/md5" //nolint:gosec // SQS's own checksum
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -19,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/purserhq/purser/internal/config"
+	"github.com/purserhq/purser/internal/dispatch"
 	"github.com/purserhq/purser/internal/po"
 	"github.com/purserhq/purser/internal/telemetry"
 )
@@ -94,16 +97,17 @@ func TestTheDashboardAndAlarmsNameExactlyTheMetricsThatAreEmitted(t *testing.T) 
 func TestThePoliciesHaveNoWildcard(t *testing.T) {
 	_, root := template(t)
 	folder := regexp.MustCompile(`^arn:\$\{AWS::Partition\}:s3:::\$\{AWS::StackName\}-[^/]+/(input|profiles|download|results)/\*$`)
-	list := func(v any) []any {
-		if l, ok := v.([]any); ok {
-			return l
-		}
-		return []any{v}
-	}
 	for name, f := range functions(t, root) {
+		if f["Policies"] != nil {
+			t.Errorf("%s has Policies: SAM would make it a role that reads every queue", name)
+		}
+		role, isOurs := strings.CutSuffix(fmt.Sprint(at(t, f, "Role")), ".Arn") // !GetAtt XRole.Arn
+		if !isOurs {
+			t.Fatalf("%s: role %s", name, role)
+		}
 		statements := 0
-		for _, policy := range at(t, f, "Policies").([]any) {
-			for _, s := range at(t, policy, "Statement").([]any) {
+		for _, policy := range at(t, root, "Resources", role, "Properties", "Policies").([]any) {
+			for _, s := range at(t, policy, "PolicyDocument", "Statement").([]any) {
 				statements++
 				for _, action := range list(at(t, s, "Action")) {
 					if strings.Contains(action.(string), "*") {
@@ -120,30 +124,82 @@ func TestThePoliciesHaveNoWildcard(t *testing.T) {
 		if statements < 3 {
 			t.Errorf("%s: %d statements", name, statements)
 		}
+		if _, more := at(t, root, "Resources", role, "Properties").(object)["ManagedPolicyArns"]; more {
+			t.Errorf("%s: AWS's own policies have wildcards", name)
+		}
 	}
 }
 
-func TestTheFunctionsLearnThatASheetIsGone(t *testing.T) {
-	_, root := template(t)
-	for name, f := range functions(t, root) {
-		told := false
-		for _, s := range at(t, f, "Policies").([]any)[0].(object)["Statement"].([]any) {
-			if at(t, s, "Action") != "s3:ListBucket" {
-				continue
+// list is what stands where one value or several may stand.
+func list(v any) []any {
+	if l, ok := v.([]any); ok {
+		return l
+	}
+	return []any{v}
+}
+
+func TestNoResourceWaitsForItself(t *testing.T) {
+	text, root := template(t)
+	_, text, _ = strings.Cut(text, "\nGlobals:\n")
+	globals, text, _ := strings.Cut(text, "\nResources:\n")
+	text, _, _ = strings.Cut(text, "\nOutputs:\n")
+	var (
+		resources = at(t, root, "Resources").(object)
+		start     = regexp.MustCompile(`(?m)^  (\w+):\n`)
+		reference = regexp.MustCompile(`!Ref "?(\w+)|!GetAtt (\w+)\.|\$\{(\w+)[.}]`)
+		waitsFor  = map[string][]string{}
+		starts    = start.FindAllStringSubmatchIndex(text, -1)
+	)
+	if len(starts) != len(resources) {
+		t.Fatalf("found %d of %d resources in the text", len(starts), len(resources))
+	}
+	for i, m := range starts {
+		end := len(text)
+		if i+1 < len(starts) {
+			end = starts[i+1][0]
+		}
+		name, body := text[m[2]:m[3]], text[m[1]:end]
+		if fmt.Sprint(at(t, resources[name], "Type")) == "AWS::Serverless::Function" {
+			// SAM writes a function's S3 events into the bucket, which then waits for the function.
+			if strings.Contains(body, "Type: S3\n") {
+				waitsFor["Bucket"] = append(waitsFor["Bucket"], name)
+				body = strings.ReplaceAll(body, "            Bucket: !Ref Bucket\n", "")
 			}
-			// A read has no prefix: under any other condition S3 answers 403 where it should be 404.
-			prefixes := at(t, s, "Condition", "StringLikeIfExists", "s3:prefix")
-			told = strings.Contains(fmt.Sprint(prefixes), "input/*")
+			body += globals
 		}
-		if !told {
-			t.Errorf("%s is told that a sheet is forbidden when it is gone, and tries for ever", name)
+		for _, r := range reference.FindAllStringSubmatch(body, -1) {
+			if to := r[1] + r[2] + r[3]; resources[to] != nil {
+				waitsFor[name] = append(waitsFor[name], to)
+			}
 		}
+	}
+	if !slices.Contains(waitsFor["Bucket"], "DispatcherFunction") || !slices.Contains(waitsFor["DispatcherFunction"], "DispatcherRole") ||
+		!slices.Contains(waitsFor["DispatcherFunction"], "Ledger") || !slices.Contains(waitsFor["Queue"], "DeadLetterQueue") {
+		t.Fatalf("this test misses the template's way of referring: %v", waitsFor)
+	}
+	var visit func(name string, path []string)
+	seen := map[string]bool{}
+	visit = func(name string, path []string) {
+		if i := slices.Index(path, name); i >= 0 {
+			t.Errorf("a circle: %s", strings.Join(append(path[i:], name), " -> "))
+			return
+		}
+		if seen[name] {
+			return
+		}
+		for _, next := range waitsFor[name] {
+			visit(next, append(slices.Clone(path), name))
+		}
+		seen[name] = true
+	}
+	for name := range waitsFor {
+		visit(name, nil)
 	}
 }
 
 func TestEverySettingOfTheTemplateIsOneThatTheCodeReads(t *testing.T) {
 	_, root := template(t)
-	known := map[string]bool{"PO_PATTERN": true}
+	known := map[string]bool{"PO_PATTERN": true, "AWS_ENDPOINT_URL": true} // the SDK reads the latter
 	for field := range reflect.TypeFor[config.Settings]().Fields() {
 		known[field.Tag.Get("env")] = true
 	}
@@ -167,6 +223,80 @@ func TestEverySettingOfTheTemplateIsOneThatTheCodeReads(t *testing.T) {
 	}
 }
 
+func TestTheBucketAndTheQueuesTakeTLSOnly(t *testing.T) {
+	_, root := template(t)
+	closed := map[string]bool{}
+	for _, r := range at(t, root, "Resources").(object) {
+		var holders []any
+		switch at(t, r, "Type") {
+		case "AWS::S3::BucketPolicy":
+			holders = list(at(t, r, "Properties", "Bucket"))
+		case "AWS::SQS::QueuePolicy":
+			holders = list(at(t, r, "Properties", "Queues"))
+		}
+		for _, holder := range holders {
+			for _, s := range list(at(t, r, "Properties", "PolicyDocument", "Statement")) {
+				if at(t, s, "Effect") == "Deny" && at(t, s, "Principal") == "*" && at(t, s, "Condition", "Bool", "aws:SecureTransport") == "false" {
+					closed[fmt.Sprint(holder)] = true
+				}
+			}
+		}
+	}
+	for name, r := range at(t, root, "Resources").(object) {
+		if kind := at(t, r, "Type"); (kind == "AWS::S3::Bucket" || kind == "AWS::SQS::Queue") && !closed[name] {
+			t.Errorf("%s takes requests without TLS", name)
+		}
+	}
+}
+
+func TestEveryFolderOfTheBucketIsClearedInTime(t *testing.T) {
+	_, root := template(t)
+	cleared := map[any]bool{}
+	unfinished := false
+	for _, rule := range at(t, root, "Resources", "Bucket", "Properties", "LifecycleConfiguration", "Rules").([]any) {
+		r := rule.(object)
+		if at(t, r, "Status") != "Enabled" {
+			t.Errorf("the rule %v is off", r["Id"])
+		}
+		if r["ExpirationInDays"] != nil && r["NoncurrentVersionExpiration"] != nil {
+			cleared[r["Prefix"]] = true
+		}
+		unfinished = unfinished || r["AbortIncompleteMultipartUpload"] != nil
+	}
+	for _, folder := range []string{"input/", "download/", "results/"} {
+		if !cleared[folder] {
+			t.Errorf("nothing clears %s and its old versions", folder)
+		}
+	}
+	if !unfinished {
+		t.Error("nothing clears uploads that were broken off")
+	}
+}
+
+func TestEverybodyWhoSubscribesIsToldOfEachTrouble(t *testing.T) {
+	_, root := template(t)
+	watched := map[string]bool{}
+	for name, r := range at(t, root, "Resources").(object) {
+		if at(t, r, "Type") != "AWS::CloudWatch::Alarm" {
+			continue
+		}
+		watched[name] = true
+		if got := at(t, r, "Properties", "AlarmActions"); !reflect.DeepEqual(got, []any{"Topic"}) {
+			t.Errorf("%s tells %v", name, got)
+		}
+		if fmt.Sprint(at(t, r, "Properties", "AlarmDescription")) == "" || at(t, r, "Properties", "TreatMissingData") != "notBreaching" {
+			t.Errorf("%s has no description, or fires when nothing happens", name)
+		}
+	}
+	for _, name := range []string{
+		"DeadLettersAlarm", "DispatchFailuresAlarm", "OldestMessageAlarm", "SessionRefusedAlarm", "FailureRateAlarm", "ThrottlesAlarm",
+	} {
+		if !watched[name] {
+			t.Errorf("there is no %s", name)
+		}
+	}
+}
+
 func TestTheQueueIsWiredAsItsConsumerNeedsIt(t *testing.T) {
 	text, root := template(t)
 	source := at(t, functions(t, root)["DownloaderFunction"], "Events", "Messages", "Properties")
@@ -184,6 +314,13 @@ func TestTheQueueIsWiredAsItsConsumerNeedsIt(t *testing.T) {
 	}
 	if got := at(t, root, "Resources", "DeadLetterQueue", "Properties", "MessageRetentionPeriod"); number(got) != 14*24*3600 {
 		t.Errorf("dead letters are kept for %v seconds", got)
+	}
+	// The dead-letter queue names its only source by the name that the queue is given.
+	queue := at(t, root, "Resources", "Queue", "Properties", "QueueName").(string)
+	allow := at(t, root, "Resources", "DeadLetterQueue", "Properties", "RedriveAllowPolicy")
+	want := object{"redrivePermission": "byQueue", "sourceQueueArns": []any{"arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:" + queue}}
+	if diff := cmp.Diff(want, allow); diff != "" {
+		t.Errorf("redrive allow policy (-want +got):\n%s", diff)
 	}
 }
 
@@ -230,6 +367,35 @@ func TestTheSampleEventsAreWhatTheFunctionsGet(t *testing.T) {
 			}
 			if len(batch.Records) != 3 || readable != 2 {
 				t.Errorf("%s: want three messages, one of them poison; got %d, %d readable", file, len(batch.Records), readable)
+			}
+		}
+	}
+}
+
+func TestTheSampleBatchIsOfTheJobThatTheSampleSheetBegins(t *testing.T) {
+	read := func(file string, v any) {
+		t.Helper()
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(data, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var put events.S3Event
+	read("events/s3-put.json", &put)
+	r := put.Records[0]
+	job := dispatch.JobID(r.S3.Bucket.Name, r.S3.Object.URLDecodedKey, r.S3.Object.ETag, r.S3.Object.Sequencer, r.EventTime)
+	for _, file := range []string{"events/sqs-batch.json", "events/finalize.json"} {
+		var batch events.SQSEvent
+		read(file, &batch)
+		for _, m := range batch.Records {
+			if task, err := po.DecodeTask(m.Body); err == nil && task.Job != job {
+				t.Errorf("%s: job %s; events/s3-put.json begins %s", file, task.Job, job)
+			}
+			if sum := md5.Sum([]byte(m.Body)); m.Md5OfBody != hex.EncodeToString(sum[:]) {
+				t.Errorf("%s: the MD5 of %s is not that of its body", file, m.MessageId)
 			}
 		}
 	}
