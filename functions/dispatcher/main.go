@@ -34,7 +34,7 @@ func main() {
 	}
 	d := dispatch.New(dispatch.Options{
 		Ledger: ledger.New(aws.DynamoDB, settings.Table), Archive: archive.New(aws.S3, settings.Bucket), SQS: aws.SQS,
-		QueueURL: settings.QueueURL, DLQURL: settings.DLQURL, Log: log,
+		QueueURL: settings.QueueURL, DLQURL: settings.DLQURL, MaxTries: settings.MaxReceives, Log: log,
 		Sheet:   sheet.Options{POColumn: settings.POColumn, SupplierColumn: settings.SupplierColumn, Pattern: settings.POPattern},
 		Metrics: telemetry.NewMetrics(os.Stdout, settings.Namespace, settings.Service),
 	})

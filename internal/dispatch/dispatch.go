@@ -38,6 +38,7 @@ const (
 	defaultSenders   = 8
 	defaultReserve   = 30 * time.Second
 	defaultLostAfter = 15 * time.Minute
+	defaultMaxTries  = 5
 )
 
 // Options say what a Dispatcher works with. Ledger, Archive, SQS and the queues' URLs are required.
@@ -58,6 +59,8 @@ type Options struct {
 	// LostAfter is for how long nothing must have happened to a row, while the queue is empty, until the sweeper calls its
 	// message lost; 15 minutes when it is 0. SQS's counts of messages may be a minute behind.
 	LostAfter time.Duration
+	// MaxTries is how often a PO is tried, as the downloader counts it: the queue's maxReceiveCount; 5 when it is 0.
+	MaxTries int
 	// Now is time.Now when it is nil.
 	Now func() time.Time
 }
@@ -79,6 +82,9 @@ func New(o Options) *Dispatcher {
 	}
 	if o.LostAfter <= 0 {
 		o.LostAfter = defaultLostAfter
+	}
+	if o.MaxTries <= 0 {
+		o.MaxTries = defaultMaxTries
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -82,7 +82,7 @@ func (w *world) clockedQueues() {
 		Region: "us-east-1", BaseEndpoint: &front.URL,
 		Credentials: credentials.NewStaticCredentialsProvider("test", "secret", ""), APIOptions: w.sqs.Options().APIOptions,
 	})
-	w.o.SQS = w.sqs
+	w.o.SQS, w.o.MaxTries = w.sqs, flowReceives
 	w.o.DLQURL = w.queue("flow-dlq", nil)
 	arn, err := w.sqs.GetQueueAttributes(w.t.Context(), &sqs.GetQueueAttributesInput{
 		QueueUrl: &w.o.DLQURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn},
@@ -104,6 +104,7 @@ type flow struct {
 	job    string
 	bucket map[string]po.Number // whose file lies under the key
 	works  []*work              // what workers have under way
+	lost   map[po.Number]bool   // POs of which a message was lost, and with it the last chance to clear what a dead worker left
 	ended  bool                 // the job was finished, and not opened since
 }
 
@@ -122,7 +123,7 @@ func runFlow(t *rapid.T, w *world) {
 		}
 		w.advance(2 * time.Minute) // SQS takes a minute, and purges once a minute
 	}
-	f := &flow{world: w, r: t, bucket: map[string]po.Number{}}
+	f := &flow{world: w, r: t, bucket: map[string]po.Number{}, lost: map[po.Number]bool{}}
 	f.event = w.drop("input/flow.csv", pos(4)+"PO16000001,Acme\nn/a,Acme\n")
 	job, why := w.jobOf(f.event.Records[0])
 	if why != "" {
@@ -149,6 +150,11 @@ func runFlow(t *rapid.T, w *world) {
 				f.r.Fatal(err)
 			}
 			if ok {
+				task, err := po.DecodeTask(aws.ToString(m.Body))
+				if err != nil {
+					f.r.Fatal(err)
+				}
+				f.lost[task.PO] = true
 				f.ack(m)
 			}
 		},
@@ -406,7 +412,7 @@ func (f *flow) settle() {
 
 	var counted po.Counters
 	named := map[string]po.Number{}
-	byWorker := map[po.Number]bool{} // the others were settled by the sweeper, which leaves the files of cut off tries to a redrive
+	cleared := map[po.Number]bool{} // what tries that were cut off have left of the others, the try of a redrive clears
 	for row, err := range f.ledger.Rows(ctx, f.job) {
 		must(err)
 		if !row.Status.Final() {
@@ -416,7 +422,7 @@ func (f *flow) settle() {
 			continue
 		}
 		counted.Add(row.Result, 1)
-		byWorker[row.PO] = row.Code != po.CodeResource
+		cleared[row.PO] = !row.Status.Redrivable() && !f.lost[row.PO]
 		for _, file := range row.Files {
 			named[file.Key] = row.PO
 		}
@@ -435,7 +441,7 @@ func (f *flow) settle() {
 		}
 	}
 	for key, n := range f.bucket {
-		if named[key] == "" && byWorker[n] {
+		if named[key] == "" && cleared[n] {
 			f.r.Fatalf("%s is there, and no row names it", key)
 		}
 	}

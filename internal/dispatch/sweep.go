@@ -34,6 +34,7 @@ type SweepReport struct {
 	Jobs      int  // that have not ended
 	Resumed   int  // jobs whose dispatcher had died
 	Buried    int  // rows settled, or marked, since their message lies in the dead-letter queue
+	Revived   int  // messages sent anew, since the queue gave them up though their row has not failed
 	Lost      int  // rows settled since their message is gone
 	Cancelled int  // rows settled since their job was cancelled or has failed
 	Finalized int  // jobs whose results were asked for again
@@ -42,7 +43,9 @@ type SweepReport struct {
 
 // Sweep looks after the jobs that have not ended, so that every one does:
 //
-//   - a message in the dead-letter queue: its row is FAILED, and says so;
+//   - a message in the dead-letter queue: its row is FAILED, and says so, once its tries are used up; before that, the queue has
+//     counted receives in which nobody tried (the portal was in trouble, or a process died over another PO): it is sent anew, as is
+//     one whose row has succeeded, for its last worker may have died before it removed what earlier tries had left;
 //   - a row without a message, since the queue is empty or was kept for less time than the row waited: FAILED;
 //   - a row of a cancelled or failed job that no message will settle: FAILED;
 //   - a complete job whose finalize message is gone: it gets another one;
@@ -235,6 +238,10 @@ func (s *sweep) bury(ctx context.Context) error {
 		}
 		switch {
 		case !found || row.Leased(now) || stale(m, row):
+		case row.Status == po.Pending && row.Lease.Attempt < s.d.o.MaxTries, row.Status.Final() && !row.Status.Redrivable():
+			if err := s.revive(ctx, m); err != nil {
+				return err
+			}
 		case row.Status == po.Pending:
 			result := row.Result
 			result.Status, result.Code, result.InDLQ = po.Failed, po.CodeResource, true
@@ -253,6 +260,19 @@ func (s *sweep) bury(ctx context.Context) error {
 				s.report.Buried++
 			}
 		}
+	}
+	return nil
+}
+
+// revive sends a dead letter anew. When it is cut off in between there are two messages, of which one finds the row final.
+func (s *sweep) revive(ctx context.Context, letter types.Message) error {
+	_, err := s.d.o.SQS.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &s.d.o.QueueURL, MessageBody: letter.Body})
+	if err == nil {
+		s.report.Revived++
+		_, err = s.d.o.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.d.o.DLQURL, ReceiptHandle: letter.ReceiptHandle})
+	}
+	if err != nil {
+		return fmt.Errorf("sending a dead letter anew: %w", err)
 	}
 	return nil
 }

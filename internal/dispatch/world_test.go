@@ -154,7 +154,7 @@ func newWorld(t *testing.T) *world {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	w.Dispatcher = New(Options{
-		Ledger: w.ledger, Archive: archive.New(w.s3, bucket), SQS: w.sqs, Log: log, Now: w.now, DLQURL: dlq,
+		Ledger: w.ledger, Archive: archive.New(w.s3, bucket), SQS: w.sqs, Log: log, Now: w.now, DLQURL: dlq, MaxTries: 1,
 		QueueURL: w.queue("purser", map[string]string{
 			"RedrivePolicy": `{"maxReceiveCount":"1","deadLetterTargetArn":"` + arn.Attributes["QueueArn"] + `"}`,
 		}),
@@ -307,6 +307,16 @@ func (w *world) work(status po.Status, tasks ...po.Task) {
 		}
 		if _, _, err := w.ledger.Commit(w.t.Context(), []ledger.Outcome{{Lease: c.Lease, Result: r}}); err != nil {
 			w.t.Fatal(err)
+		}
+	}
+}
+
+// cutOff lets a try of each row be cut off.
+func (w *world) cutOff(tasks ...po.Task) {
+	w.t.Helper()
+	for _, t := range tasks {
+		if c, err := w.ledger.Claim(w.t.Context(), t, "env", w.now(), false); err != nil || c.State != ledger.Claimed {
+			w.t.Fatalf("claim of row %d: %+v, %v", t.Row, c, err)
 		}
 	}
 }
