@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,7 @@ type runCmd struct {
 	Data         string `help:"Where everything is kept." default:"./purser-data" type:"path"`
 	Environments int    `help:"Execution environments, each with a browser of its own." default:"0"`
 	Workers      int    `help:"Tabs of each browser, 1 to 8." default:"0"`
+	BatchSize    int    `help:"POs that an environment is given at once; some for each tab keep all of them busy." default:"0"`
 	Config       string `help:"The older tool's configuration, myscript_config.json." type:"path"`
 	Resume       string `help:"Go on with a job that was stopped." placeholder:"JOB"`
 	JSON         bool   `name:"json" help:"End with one line of JSON on standard output."`
@@ -56,6 +58,13 @@ func (*runCmd) Help() string {
 
 Exit codes: 0 every row is final and none failed; 1 some POs failed; 2 wrong use, or a sheet that cannot be read.`
 }
+
+// The event source mapping. A batch ends with its slowest PO while other tabs have nothing left to do, so it holds several POs for
+// each of them. SQS gives ten messages at once; for more there has to be a window, as in AWS.
+const (
+	batchPerTab = 5
+	batchWindow = time.Second
+)
 
 // closeWithin bounds the end of a run: Ctrl-C stops within a minute.
 const closeWithin = 55 * time.Second
@@ -122,6 +131,7 @@ type plan struct {
 	session []byte
 	demo    bool
 	count   int // environments
+	batch   int // POs of one invocation
 }
 
 // plan checks everything that can be wrong before anything is started.
@@ -163,6 +173,18 @@ func (c *runCmd) plan(a *app) (plan, error) {
 			return p, err
 		}
 	}
+	parsed, err := config.FromEnviron(settings)
+	if err != nil {
+		return p, usagef("%w", err)
+	}
+	wanted := c.BatchSize
+	if wanted == 0 && file.BatchSize != nil {
+		wanted = *file.BatchSize
+	}
+	p.batch = cmp.Or(wanted, batchPerTab*parsed.WorkerCount)
+	if p.batch < 1 || p.batch > 10000 {
+		return p, usagef("--batch-size is %d; it must be 1 to 10000, Lambda's limit", p.batch)
+	}
 	if c.Resume != "" {
 		return p, nil
 	}
@@ -177,17 +199,30 @@ func (c *runCmd) plan(a *app) (plan, error) {
 	if p.body, err = os.ReadFile(path); err != nil {
 		return p, usagef("the sheet cannot be read: %w", err)
 	}
-	parsed, err := config.FromEnviron(settings)
-	if err != nil {
-		return p, usagef("%w", err)
-	}
 	r, err := sheet.Open(bytes.NewReader(p.body), p.name, sheet.Options{
 		POColumn: parsed.POColumn, SupplierColumn: parsed.SupplierColumn, Pattern: parsed.POPattern,
 	})
 	if err != nil {
 		return p, usagef("%w", err)
 	}
+	if wanted == 0 { // each environment gets its share of a small sheet
+		p.batch = min(p.batch, max(1, (acceptedRows(r, p.batch*p.count)+p.count-1)/p.count))
+	}
 	return p, r.Close()
+}
+
+// acceptedRows counts the sheet's POs, to the limit. What is wrong with later rows shows when the sheet is dispatched.
+func acceptedRows(r *sheet.Reader, limit int) (n int) {
+	for n < limit {
+		row, err := r.Next()
+		if err != nil {
+			break
+		}
+		if row.Verdict == sheet.Accepted {
+			n++
+		}
+	}
+	return n
 }
 
 // settings gives the functions what the environment says, then the configuration file; the flags win over both.
@@ -289,7 +324,7 @@ func (c *runCmd) startStack(ctx context.Context, p plan, log *logrus.Logger) (*l
 	}
 	return local.Start(ctx, local.Options{
 		Data: c.Data, Listen: "127.0.0.1:0", Dispatcher: binaries.dispatcher, Downloader: binaries.downloader, RIE: binaries.emulator,
-		Environments: p.count, Session: p.session, Env: env, Freeze: true, Log: log,
+		Environments: p.count, BatchSize: p.batch, Window: batchWindow, Session: p.session, Env: env, Freeze: true, Log: log,
 	})
 }
 
