@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -80,8 +81,9 @@ func (j *job) prepare(ctx context.Context) error {
 type result struct {
 	seconds float64 // of the job: from the dropped sheet to the report, from the tool's start to its last file
 	usage
-	right int // POs with exactly their files
-	pos   int
+	billed float64 // GB-seconds of Lambda, as the runtime emulator says; Purser's only
+	right  int     // POs with exactly their files
+	pos    int
 }
 
 func (r result) perMinute() float64 { return 60 * float64(r.pos) / r.seconds }
@@ -120,7 +122,9 @@ func (j *job) work(ctx context.Context, c contender, round int) (result, error) 
 	}
 	r := result{usage: use, pos: len(j.pos)}
 	if c.tool == "purser" {
-		r.seconds, err = dropToReport(out)
+		if r.seconds, err = dropToReport(out); err == nil {
+			r.billed, err = billed(out)
+		}
 	} else {
 		r.seconds, err = reported(stdout.Bytes())
 	}
@@ -173,6 +177,28 @@ func dropToReport(data string) (float64, error) {
 		return 0, err
 	}
 	return written.ModTime().Sub(dropped.ModTime()).Seconds(), nil
+}
+
+var reportLine = regexp.MustCompile(`(?m)^REPORT .*Billed Duration: (\d+) ms\s+Memory Size: (\d+) MB`)
+
+// billed sums the reports that the runtime emulator writes after each invocation, as Lambda does.
+func billed(data string) (gbSeconds float64, err error) {
+	logs, err := filepath.Glob(filepath.Join(data, "logs", "*.log"))
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range logs {
+		text, err := os.ReadFile(path) //nolint:gosec // in our own directory
+		if err != nil {
+			return 0, err
+		}
+		for _, m := range reportLine.FindAllSubmatch(text, -1) {
+			milliseconds, _ := strconv.ParseFloat(string(m[1]), 64)
+			megabytes, _ := strconv.ParseFloat(string(m[2]), 64)
+			gbSeconds += milliseconds / 1000 * megabytes / 1024
+		}
+	}
+	return gbSeconds, nil
 }
 
 // reported is what a peer says of itself in its last line.

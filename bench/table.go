@@ -32,7 +32,23 @@ func table(order []contender, results map[contender][]result) string {
 			median(each(rs, result.cpuPerPO)), ratio(rs, base, result.cpuPerPO),
 			median(each(rs, result.megabytes)), ratio(rs, base, result.megabytes), right, pos)
 	}
-	return b.String()
+	return b.String() + bill(order, results)
+}
+
+// perGBSecond is AWS Lambda's list price in USD: x86, us-east-1, first tier.
+const perGBSecond = 0.0000166667
+
+// bill is what Purser's invocations would cost.
+func bill(order []contender, results map[contender][]result) string {
+	var b strings.Builder
+	for _, c := range order {
+		if c.tool != "purser" {
+			continue
+		}
+		per1000 := median(each(results[c], func(r result) float64 { return 1000 * r.billed / float64(r.pos) }))
+		fmt.Fprintf(&b, "\n%s: %.0f GB-seconds for 1,000 POs, %.4f USD", c, per1000, per1000*perGBSecond)
+	}
+	return b.String() + "\n"
 }
 
 func each(rs []result, f func(result) float64) []float64 {

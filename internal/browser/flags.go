@@ -61,6 +61,9 @@ func flags(headless bool, h *home) []chromedp.ExecAllocatorOption {
 		{"crash-dumps-dir", filepath.Join(h.dir, "crash")},
 		{"disk-cache-size", "33554432"}, // 32 MiB: a portal's scripts and styles, no more; /tmp is small
 		{"media-cache-size", "1"},
+		// Nobody looks at the pages: at half the resolution (less is not had) their painting costs half, and the layout is the same.
+		// That was a seventh of Chromium's CPU.
+		{"force-device-scale-factor", "0.5"},
 		// A page that eats memory dies of it before the environment does.
 		{"js-flags", "--max-old-space-size=768"},
 		// A page that was left stays in memory for the way back, and a renderer waits in reserve: we need neither.

@@ -12,7 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// evidenceScript returns the page's HTML without what is secret, and its size.
+// evidenceScript returns the page's HTML without what is secret, its size, and the density of its pixels.
 //
 //go:embed evidence.js
 var evidenceScript string
@@ -23,8 +23,8 @@ const maxEvidenceHeight = 8000 // CSS pixels
 // Evidence is the page that the tab shows now: its HTML without cookies, tokens and passwords, and a screenshot (PNG).
 func (p *Profile) Evidence(tab context.Context) (html, png []byte, err error) {
 	shown, err := chromedp.Run(tab, chromedp.Evaluate[struct {
-		HTML          string
-		Width, Height float64
+		HTML                      string
+		Width, Height, Resolution float64
 	}](strings.TrimRight(evidenceScript, "; \n")))
 	if err != nil {
 		return nil, nil, fmt.Errorf("keeping the page's HTML: %w", err)
@@ -42,7 +42,10 @@ func (p *Profile) Evidence(tab context.Context) (html, png []byte, err error) {
 	yes := true
 	shot, err := chromedp.Call(tab, page.CaptureScreenshot, page.CaptureScreenshotParams{
 		Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &yes,
-		Clip: &page.Viewport{Width: max(shown.Width, 1), Height: min(max(shown.Height, 1), maxEvidenceHeight), Scale: 1},
+		Clip: &page.Viewport{
+			Width: max(shown.Width, 1), Height: min(max(shown.Height, 1), maxEvidenceHeight),
+			Scale: 1 / max(shown.Resolution, 0.1), // the browser may paint coarsely; people want to read it
+		},
 	})
 	if err != nil {
 		return html, nil, fmt.Errorf("keeping the page's screenshot: %w", err)

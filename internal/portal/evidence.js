@@ -1,4 +1,4 @@
-// Returns the page's HTML without tokens and what was entered, and the page's size.
+// Returns the page's HTML without tokens and what was entered, the page's size, and its pixels' density.
 (() => {
   "use strict";
   const copy = document.documentElement.cloneNode(true);
@@ -6,5 +6,5 @@
   for (const el of copy.querySelectorAll('input[type="hidden"], input[type="password"]')) el.setAttribute("value", "REMOVED");
   for (const el of copy.querySelectorAll("[nonce]")) el.setAttribute("nonce", "REMOVED");
   const { scrollWidth, scrollHeight } = document.documentElement;
-  return { HTML: "<!DOCTYPE html>\n" + copy.outerHTML, Width: scrollWidth, Height: scrollHeight };
+  return { HTML: "<!DOCTYPE html>\n" + copy.outerHTML, Width: scrollWidth, Height: scrollHeight, Resolution: devicePixelRatio };
 })()
