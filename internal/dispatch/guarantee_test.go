@@ -398,8 +398,13 @@ func (f *flow) settle() {
 		var err error
 		job, err = f.ledger.Job(ctx, f.job)
 		must(err)
-		if job.Ended() && f.counts() == 0 {
-			break
+		if job.Ended() && f.counts() == 0 { // the last receive may have made a dead letter, which the next sweep sends anew
+			report, err := f.Sweep(ctx)
+			must(err)
+			if report.Revived == 0 {
+				break
+			}
+			continue
 		}
 		if round == 50 {
 			f.r.Fatalf("the job does not end: %+v, %d messages", job, f.counts())
