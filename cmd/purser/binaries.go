@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/purserhq/purser/internal/browser"
 )
 
 // binaries are the programs that the local stack runs.
@@ -27,4 +31,16 @@ func functionBinaries() (binaries, error) {
 		}
 	}
 	return b, nil
+}
+
+// withChromium tells the functions where Chromium is: this program may have been started in the repository, which they are not.
+func withChromium(settings []string, env func(string) string) ([]string, error) {
+	if slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "CHROMIUM_PATH=") }) {
+		return settings, nil
+	}
+	path, err := browser.Find(env)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clip(settings), "CHROMIUM_PATH="+path), nil
 }

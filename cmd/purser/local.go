@@ -126,7 +126,10 @@ func (c *localCmd) portal(a *app) (env []string, session []byte, err error) {
 	if p.env, err = run.settings(a, config.File{}); err != nil {
 		return nil, nil, err
 	}
-	err = run.planPortal(a, &p)
+	if err = run.planPortal(a, &p); err != nil {
+		return nil, nil, err
+	}
+	p.env, err = withChromium(p.env, a.env)
 	return p.env, p.session, err
 }
 

@@ -90,7 +90,7 @@ func (c *runCmd) Run(a *app) error {
 		plan.session = demoSession()
 		fmt.Fprintf(a.stderr, "No --portal-url: the demo portal is used, at %s (user %s, password %s)\n", address, demo.DefaultLogin, demo.DefaultPassword)
 	}
-	stack, err := c.startStack(a.ctx, plan, log)
+	stack, err := c.startStack(a.ctx, plan, a.env, log)
 	if err != nil {
 		return err
 	}
@@ -313,12 +313,15 @@ func startDemo(ctx context.Context) (address string, stop func(), err error) {
 }
 
 // startStack starts the local stack with its functions.
-func (c *runCmd) startStack(ctx context.Context, p plan, log *logrus.Logger) (*local.Stack, error) {
+func (c *runCmd) startStack(ctx context.Context, p plan, getenv func(string) string, log *logrus.Logger) (*local.Stack, error) {
 	binaries, err := functionBinaries()
 	if err != nil {
 		return nil, err
 	}
-	env := p.env
+	env, err := withChromium(p.env, getenv)
+	if err != nil {
+		return nil, err
+	}
 	if p.demo && !slices.ContainsFunc(env, func(s string) bool { return strings.HasPrefix(s, "RETRY_DELAY=") }) {
 		env = append(env, "RETRY_DELAY=1") // the demo portal's troubles pass at once, or never
 	}
