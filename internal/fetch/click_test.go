@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,22 +21,19 @@ import (
 	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/chromedp"
 
+	warm "github.com/purserhq/purser/internal/browser"
 	"github.com/purserhq/purser/internal/po"
 )
 
 // startBrowser starts the Chromium of this machine. It is stopped with the test, or before.
 func startBrowser(t *testing.T) (browser context.Context, stop func()) {
 	t.Helper()
-	binary := os.Getenv("CHROMIUM_PATH")
-	for _, name := range []string{"chromium-headless-shell", "chromium"} {
-		if path, err := exec.LookPath(name); err == nil && binary == "" {
-			binary = path
-		}
+	binary, err := warm.Find(os.Getenv)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if binary == "" {
-		t.Fatal("no Chromium was found: set CHROMIUM_PATH, or install it (apt-get install chromium-headless-shell)")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(binary), chromedp.NoSandbox)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(binary), chromedp.NoSandbox,
+		chromedp.Env("LD_LIBRARY_PATH="+filepath.Join(filepath.Dir(binary), "lib"))) // the layer's tree brings its libraries
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stopAllocator)
 	ctx, closeBrowser := chromedp.NewContext(allocator)

@@ -3,7 +3,7 @@ package portal_test
 import (
 	"context"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +12,8 @@ import (
 	"github.com/chromedp/cdproto/css"
 	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/chromedp"
+
+	warm "github.com/purserhq/purser/internal/browser"
 )
 
 // chromium is one browser for all tests of the package, started by the first that needs it.
@@ -37,25 +39,18 @@ func tab(t *testing.T) context.Context {
 		t.Skip("needs Chromium")
 	}
 	chromium.Do(func() {
-		path := os.Getenv("CHROMIUM_PATH")
-		for _, name := range []string{"chromium-headless-shell", "chromium", "chrome-headless-shell", "google-chrome"} {
-			if path == "" {
-				path, _ = exec.LookPath(name)
-			}
-		}
-		if path == "" {
+		path, err := warm.Find(os.Getenv)
+		if chromium.err = err; err != nil {
 			return
 		}
 		options := append(chromedp.DefaultExecAllocatorOptions[:],
-			chromedp.ExecPath(path), chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true))
+			chromedp.ExecPath(path), chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true),
+			chromedp.Env("LD_LIBRARY_PATH="+filepath.Join(filepath.Dir(path), "lib"))) // the layer's tree brings its libraries
 		allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 		browser, stopBrowser := chromedp.NewContext(allocator)
 		chromium.ctx, chromium.stop = browser, func() { stopBrowser(); stopAllocator() }
 		chromium.err = chromedp.Do(browser)
 	})
-	if chromium.ctx == nil {
-		t.Fatal("this test reads pages with a real browser and found none: install Chromium (apt-get install chromium-headless-shell) or set CHROMIUM_PATH")
-	}
 	if chromium.err != nil {
 		t.Fatalf("Chromium does not start: %v", chromium.err)
 	}
