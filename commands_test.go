@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -107,11 +108,32 @@ type answer struct {
 	code           int
 }
 
+// command is a command against the stack.
+func (s *station) command(args ...string) *exec.Cmd {
+	c := purser(s.t, args...)
+	c.Env = append(c.Env, "AWS_ENDPOINT_URL="+s.endpoint, "PURSER_STACK=", "PORTAL_BASE_URL="+s.address, "PORTAL_PROFILE=demo")
+	return c
+}
+
+// fetch gets an address as anybody may.
+func (s *station) fetch(t *testing.T, address string) string {
+	t.Helper()
+	resp, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("a shared link answers %s: %v", resp.Status, err)
+	}
+	return string(body)
+}
+
 // run runs a command against the stack.
 func (s *station) run(args ...string) answer {
 	s.t.Helper()
-	c := purser(s.t, args...)
-	c.Env = append(c.Env, "AWS_ENDPOINT_URL="+s.endpoint, "PURSER_STACK=", "PORTAL_BASE_URL="+s.address, "PORTAL_PROFILE=demo")
+	c := s.command(args...)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
@@ -279,6 +301,30 @@ func TestAnOperatorsDay(t *testing.T) {
 		html, err := os.ReadFile(got.Report)
 		if err != nil || !bytes.Contains(html, []byte("PO20000003")) {
 			t.Errorf("%s: %v", got.Report, err)
+		}
+	})
+
+	t.Run("share makes a link that opens the report and its documents without keys", func(t *testing.T) {
+		c := s.command("share", "--json", job) // what it prints is meant to open the documents
+		out, err := c.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct{ Link string }
+		if err := json.Unmarshal(out, &got); err != nil {
+			t.Fatal(err)
+		}
+		page := s.fetch(t, got.Link)
+		_, data, _ := strings.Cut(page, `id="links">`)
+		data, _, _ = strings.Cut(data, "</script>")
+		var links map[string]string
+		if err := json.Unmarshal([]byte(data), &links); err != nil || len(links) == 0 {
+			t.Fatalf("%d links in the shared report: %v", len(links), err)
+		}
+		for key, link := range links {
+			if strings.HasSuffix(key, ".pdf") && !strings.HasPrefix(s.fetch(t, link), "%PDF") {
+				t.Errorf("the link to %s gives no PDF", key)
+			}
 		}
 	})
 

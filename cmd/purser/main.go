@@ -33,6 +33,7 @@ type cli struct {
 	Watch   watchCmd   `cmd:"" help:"Show a job live, until it has ended."`
 	Get     getCmd     `cmd:"" help:"Bring a job's documents and results here."`
 	Open    openCmd    `cmd:"" help:"Show a job's report."`
+	Share   shareCmd   `cmd:"" help:"Make a link to a job's report that opens for anybody who has it, for a while."`
 	Redrive redriveCmd `cmd:"" help:"Try failed POs again."`
 	Cancel  cancelCmd  `cmd:"" help:"Call a job off."`
 	Session sessionCmd `cmd:"" help:"Keep the portal's session."`

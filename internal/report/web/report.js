@@ -24,8 +24,9 @@
     return e;
   }
 
-  // The address of an object, from this page's place under results/<job>/.
-  const address = (key) => "../../" + key.split("/").map(encodeURIComponent).join("/");
+  // The address of an object: a link of its own in a report that is shared, else from this page's place under results/<job>/.
+  const links = JSON.parse(document.getElementById("links")?.textContent ?? "{}");
+  const address = (key) => links[key] ?? "../../" + key.split("/").map(encodeURIComponent).join("/");
 
   function link(text, href, attributes) {
     return element("a", { href, target: "_blank", rel: "noopener noreferrer", ...attributes }, text);
