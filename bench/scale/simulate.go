@@ -8,12 +8,12 @@ import (
 )
 
 // How the event source of a standard queue scales: AWS Lambda Developer Guide, "Configuring scaling behavior for SQS event source
-// mappings". It begins with five batches at once, and adds up to 300 a minute while messages wait, to 1,250 in all or to
-// MaximumConcurrency.
+// mappings". It begins with five batches at once, and adds up to 300 a minute while messages wait, to 1,000 in all (1,250 by newer
+// texts, but MaximumConcurrency takes no more than 1,000).
 const (
 	firstPollers     = 5
 	pollersPerMinute = 300
-	mostPollers      = 1250
+	mostPollers      = 1000
 )
 
 // What AWS gives.
